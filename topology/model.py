@@ -1,0 +1,139 @@
+"""The topology of a stack: which server has which roles, in which zone, with which private address."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from ipaddress import IPv4Address, IPv4Network
+
+from topology.names import Edge, Role
+
+
+@dataclass(frozen=True)
+class Subnet:
+    """One subnet of the stack's VPC; there is one per zone."""
+
+    name: str
+    zone: str
+    cidr: IPv4Network
+
+
+@dataclass(frozen=True)
+class Server:
+    """One EC2 instance. Sizes are in GiB."""
+
+    name: str
+    roles: tuple[Role, ...]
+    zone: str
+    subnet: str
+    address: IPv4Address
+    instance_type: str
+    root_volume_gib: int
+    data_volume_gib: int
+
+    def has(self, role: Role) -> bool:
+        """Whether this server has `role`."""
+        return role in self.roles
+
+    @property
+    def server_id(self) -> int:
+        """MySQL's `server_id` (1 to 2**32-1): the private address as a number, unique in a VPC."""
+        return int(self.address)
+
+    @property
+    def holds_data(self) -> bool:
+        """Whether losing this server's data volume would lose data of the site."""
+        return self.has(Role.DATABASE) or self.has(Role.READ_REPLICA)
+
+
+@dataclass(frozen=True)
+class Tls:
+    """Where the HTTPS certificate comes from: `self-signed` (the stack's CA) or `provided` (SSM parameters)."""
+
+    mode: str = "self-signed"
+    certificate_parameter: str | None = None
+    key_parameter: str | None = None
+
+
+@dataclass(frozen=True)
+class Application:
+    """A stack's own application. `artifact` is the s3:// or https:// URL of a .tar.gz.
+
+    `sha256` pins the artifact (64 hex digits). `start` is the command line, run in the unpacked artifact.
+    `port` is where it listens; `health` the path that answers 200 while it can serve.
+    """
+
+    artifact: str
+    sha256: str
+    start: str
+    port: int
+    health: str
+
+
+@dataclass(frozen=True)
+class Topology:
+    """A whole stack. Built by :func:`topology.settings.build_topology`, which has checked it."""
+
+    stack: str
+    region: str
+    network_cidr: IPv4Network
+    subnets: tuple[Subnet, ...]
+    servers: tuple[Server, ...]
+    edge: Edge
+    group_name: str
+    preferred_primary: str
+    domain: str | None = None
+    hosted_zone_id: str | None = None
+    tls: Tls = field(default_factory=Tls)
+    application: Application | None = None
+    image: str | None = None
+    architecture: str = "x86_64"
+    tags: Mapping[str, str] = field(default_factory=dict)
+
+    def server(self, name: str) -> Server:
+        """The server called `name`; KeyError when there is none."""
+        for server in self.servers:
+            if server.name == name:
+                return server
+        raise KeyError(name)
+
+    def with_role(self, role: Role) -> tuple[Server, ...]:
+        """Servers that have `role`, in the order of the stack."""
+        return tuple(server for server in self.servers if server.has(role))
+
+    def subnet(self, name: str) -> Subnet:
+        """The subnet called `name`; KeyError when there is none."""
+        for subnet in self.subnets:
+            if subnet.name == name:
+                return subnet
+        raise KeyError(name)
+
+    @property
+    def load_balancers(self) -> tuple[Server, ...]:
+        """Servers that face the world."""
+        return self.with_role(Role.LOAD_BALANCER)
+
+    @property
+    def apps(self) -> tuple[Server, ...]:
+        """Servers that run the application."""
+        return self.with_role(Role.APP)
+
+    @property
+    def databases(self) -> tuple[Server, ...]:
+        """Members of the MySQL group."""
+        return self.with_role(Role.DATABASE)
+
+    @property
+    def read_replicas(self) -> tuple[Server, ...]:
+        """Servers that follow the group asynchronously."""
+        return self.with_role(Role.READ_REPLICA)
+
+    @property
+    def monitors(self) -> tuple[Server, ...]:
+        """Servers that run Prometheus."""
+        return self.with_role(Role.MONITORING)
+
+    @property
+    def majority(self) -> int:
+        """How many members of the group make a majority of those configured."""
+        return len(self.databases) // 2 + 1

@@ -1,0 +1,168 @@
+"""A stack's configuration: the keys of Pulumi.<stack>.yaml, typed and with their defaults.
+
+Shapes and types are checked here, by pydantic; what the keys mean together is checked in :mod:`topology.build`.
+"""
+
+from __future__ import annotations
+
+import difflib
+import json
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic.alias_generators import to_camel
+
+from topology.names import Edge, Role
+from topology.presets import PRESETS
+from topology.problems import ConfigurationError, Problem
+
+
+def _decode(value: object) -> object:
+    # Pulumi hands objects and arrays over as JSON text.
+    if isinstance(value, str) and value.strip()[:1] in ("{", "["):
+        try:
+            return json.loads(value)
+        except json.JSONDecodeError:
+            return value
+    return value
+
+
+def _blank_is_absent(value: object) -> object:
+    # A string key of Pulumi.yaml cannot default to "nothing", only to "".
+    return None if value == "" else value
+
+
+def _empty_is_absent(value: object) -> object:
+    value = _decode(value)
+    return None if value in ({}, "") else value
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, alias_generator=to_camel, populate_by_name=False)
+
+
+_Text = Annotated[str | None, BeforeValidator(_blank_is_absent)]
+
+
+class ServerSettings(_Section):
+    """One entry of `servers`."""
+
+    name: str = Field(description="Name of the server; a number at its end gives its address and zone.")
+    roles: list[Role] = Field(description="What it does.", min_length=1)
+    zone: _Text = None
+    address: _Text = None
+    instance_type: _Text = None
+    root_volume_gib: int | None = None
+    data_volume_gib: int | None = None
+
+
+class TlsSettings(_Section):
+    """The `tls` object."""
+
+    mode: Literal["self-signed", "provided"] = "self-signed"
+    certificate_parameter: _Text = None
+    key_parameter: _Text = None
+
+
+class ApplicationSettings(_Section):
+    """The `application` object: all five keys or none."""
+
+    artifact: str
+    sha256: str
+    start: str
+    port: int
+    health: str
+
+
+class Settings(_Section):
+    """Every key of the `tripod:` namespace. Sizes are in GiB, times in minutes."""
+
+    preset: str = "reference"
+    servers: Annotated[list[ServerSettings], BeforeValidator(_decode)] = Field(default_factory=list)
+    edge: Annotated[Edge | None, BeforeValidator(_blank_is_absent)] = None
+    zones: Annotated[list[str], BeforeValidator(_decode)] = Field(default_factory=list)
+    network_cidr: str = "10.20.0.0/16"
+    instance_type: str = "t3.medium"
+    image: _Text = None
+    root_volume_gib: int = Field(default=16, ge=8, le=16384)
+    data_volume_gib: int = Field(default=20, ge=8, le=16384)
+    preferred_primary: _Text = None
+    domain: _Text = None
+    hosted_zone_id: _Text = None
+    tls: Annotated[TlsSettings, BeforeValidator(_decode)] = Field(default_factory=TlsSettings)
+    application: Annotated[ApplicationSettings | None, BeforeValidator(_empty_is_absent)] = None
+    verify: bool = True
+    verify_timeout_minutes: int = Field(default=15, ge=1, le=120)
+    tags: Annotated[dict[str, str], BeforeValidator(_decode)] = Field(default_factory=dict)
+
+    @classmethod
+    def parse(cls, raw: Mapping[str, object], stack: str | None = None) -> Self:
+        """Settings from the keys of one stack, without their `tripod:` prefix.
+
+        Values may be native or, as the Pulumi engine gives them, text. Raises ConfigurationError naming every
+        key that is unknown or of a wrong type.
+        """
+        try:
+            settings = cls.model_validate(dict(raw))
+        except ValidationError as error:
+            raise ConfigurationError((_problem(e) for e in error.errors()), stack) from None
+        if settings.preset not in PRESETS:
+            found = f"there is no preset '{settings.preset}'"
+            mend = f"Use one of: {', '.join(PRESETS)}"
+            raise ConfigurationError([Problem("preset", found, mend)], stack)
+        return settings
+
+
+def _path(location: tuple[int | str, ...]) -> str:
+    text = ""
+    for part in location:
+        text += f"[{part}]" if isinstance(part, int) else f".{part}" if text else str(part)
+    return text
+
+
+def _section(location: tuple[int | str, ...]) -> type[_Section]:
+    match location:
+        case ("servers", *_):
+            return ServerSettings
+        case ("tls", *_):
+            return TlsSettings
+        case ("application", *_):
+            return ApplicationSettings
+        case _:
+            return Settings
+
+
+def _problem(error: Any) -> Problem:
+    location: tuple[int | str, ...] = error["loc"]
+    key, given = _path(location), error.get("input")
+    match error["type"]:
+        case "extra_forbidden":
+            section = _section(location) if len(location) > 1 else Settings
+            keys = [field.alias or name for name, field in section.model_fields.items()]
+            close = difflib.get_close_matches(str(location[-1]), keys, n=1)
+            guess = f"Did you mean '{close[0]}'? " if close else ""
+            return Problem(key, "this key is not known", f"{guess}Known keys here: {', '.join(keys)}")
+        case "missing":
+            return Problem(key, "this key is missing", "Add it")
+        case "enum" | "literal_error":
+            expected = error["ctx"]["expected"]
+            return Problem(key, f"{given!r} is not a possible value", f"Use one of: {expected}")
+        case "int_type" | "int_parsing" | "int_from_float":
+            return Problem(key, f"{given!r} is not a whole number", "Write a whole number without quotes or unit")
+        case "bool_type" | "bool_parsing":
+            return Problem(key, f"{given!r} is neither true nor false", "Write true or false")
+        case "string_type":
+            return Problem(key, f"{given!r} is not text", "Write it in quotes")
+        case "list_type":
+            return Problem(key, f"{given!r} is not a list", "Write a list, one '- ' line an entry")
+        case "model_type" | "dict_type" | "model_attributes_type":
+            return Problem(key, f"{given!r} is not an object", "Write 'key: value' lines, indented under it")
+        case "greater_than_equal" | "less_than_equal":
+            bound = error["ctx"].get("ge", error["ctx"].get("le"))
+            word = "at least" if "ge" in error["ctx"] else "at most"
+            return Problem(key, f"{given!r} is out of range", f"Use {word} {bound}")
+        case "too_short":
+            return Problem(key, "the list is empty", "Give at least one entry")
+        case other:
+            return Problem(key, f"{given!r} cannot be used ({other})", f"{error['msg']}")
