@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from ipaddress import IPv4Address, IPv4Network
@@ -137,3 +138,11 @@ class Topology:
     def majority(self) -> int:
         """How many members of the group make a majority of those configured."""
         return len(self.databases) // 2 + 1
+
+
+def architecture(instance_type: str) -> str:
+    """`arm64` for Graviton families (a `g` right after the generation: t4g, m7gd), else `x86_64`.
+
+    Source: EC2 user guide, "Amazon EC2 instance type naming conventions".
+    """
+    return "arm64" if re.match(r"^[a-z]+\d+g", instance_type) else "x86_64"

@@ -1,0 +1,183 @@
+"""What a configuration must not say: rules that concern several keys, or a key's meaning."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Iterator, Sequence
+
+from topology import ports
+from topology.model import architecture
+from topology.names import Edge, Role
+from topology.problems import Problem
+from topology.settings import ServerSettings, Settings
+
+# "tripod-" + stack + "-" + 12 digits of account + "-" + region (at most 14) must fit the 63 of a bucket's name.
+STACK_NAME = re.compile(r"^[a-z][a-z0-9-]{0,21}[a-z0-9]$|^[a-z]$")
+
+# A server's name is also its host name (RFC 1123), its report_host and part of IAM role names (64 characters).
+SERVER_NAME = re.compile(r"^[a-z]([a-z0-9-]{0,18}[a-z0-9])?$")
+
+INSTANCE_TYPE = re.compile(r"^[a-z][a-z0-9-]*\.[a-z0-9-]+$")
+HOST_NAME = re.compile(r"^(?=.{1,253}$)([a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?\.)+[a-z]{2,63}$")
+
+# MySQL manual, "Group Replication Limitations": at most nine members.
+LARGEST_GROUP = 9
+
+
+def check_settings(
+    settings: Settings, *, stack: str, specs: Sequence[ServerSettings], edge: Edge, primary: str
+) -> Iterator[Problem]:
+    """Every rule that does not depend on addresses and zones."""
+    if not STACK_NAME.match(stack):
+        found = f"the stack's name '{stack}' cannot be used in the names of its bucket and servers"
+        yield Problem("(stack)", found, "Use 1 to 23 of a-z, 0-9 and '-', beginning with a letter")
+    yield from _names(specs)
+    yield from _roles(specs)
+    yield from _edge(settings, specs, edge)
+    yield from _primary(specs, primary)
+    yield from _sizes(settings, specs)
+    yield from _domain(settings)
+    yield from _tls(settings)
+    yield from _application(settings)
+    yield from _tags(settings)
+
+
+def _names(specs: Sequence[ServerSettings]) -> Iterator[Problem]:
+    for index, spec in enumerate(specs):
+        if not SERVER_NAME.match(spec.name):
+            mend = "Use 1 to 20 of a-z, 0-9 and '-', beginning with a letter, ending without '-'"
+            yield Problem(f"servers[{index}].name", f"'{spec.name}' is not a name a host can have", mend)
+    for name, count in Counter(spec.name for spec in specs).items():
+        if count > 1:
+            yield Problem("servers", f"{count} servers are called '{name}'", "Give each server its own name")
+
+
+def _roles(specs: Sequence[ServerSettings]) -> Iterator[Problem]:
+    for index, spec in enumerate(specs):
+        key = f"servers[{index}].roles"
+        for role, count in Counter(spec.roles).items():
+            if count > 1:
+                yield Problem(key, f"'{role}' is listed twice", "List each role once")
+        if Role.DATABASE in spec.roles and Role.READ_REPLICA in spec.roles:
+            found = f"{spec.name} is both 'database' and 'read_replica'"
+            yield Problem(key, found, "A server is one or the other: a member of the group, or its follower")
+    members = sum(Role.DATABASE in spec.roles for spec in specs)
+    for role, what in (
+        (Role.LOAD_BALANCER, "nobody could reach the site"),
+        (Role.APP, "nothing would answer requests"),
+        (Role.DATABASE, "there would be no data"),
+    ):
+        if not any(role in spec.roles for spec in specs):
+            yield Problem("servers", f"no server has the role '{role}': {what}", f"Give '{role}' to one or more")
+    if members and members % 2 == 0:
+        found = f"{members} servers have the role 'database': an even quorum survives no more than {members - 1}"
+        yield Problem("servers", found, f"Use {members - 1} or {members + 1}; further servers can be 'read_replica'")
+    if members > LARGEST_GROUP:
+        found = f"{members} servers have the role 'database'; a MySQL group has at most {LARGEST_GROUP}"
+        yield Problem("servers", found, "Make the others 'read_replica'")
+
+
+def _edge(settings: Settings, specs: Sequence[ServerSettings], edge: Edge) -> Iterator[Problem]:
+    count = sum(Role.LOAD_BALANCER in spec.roles for spec in specs)
+    if edge is Edge.EIP and count > 1:
+        found = f"edge 'eip' leads to one load balancer, but {count} servers have that role"
+        yield Problem("edge", found, "Use 'floating-eip', 'nlb' or 'dns', or keep one load balancer")
+    if edge is Edge.FLOATING_EIP and count == 1:
+        yield Problem("edge", "edge 'floating-eip' needs two load balancers", "Add one, or use 'eip'")
+    if edge is Edge.DNS and not settings.domain:
+        yield Problem("domain", "edge 'dns' needs a domain", "Set 'domain' and 'hostedZoneId', or use another edge")
+
+
+def _primary(specs: Sequence[ServerSettings], primary: str) -> Iterator[Problem]:
+    members = [spec.name for spec in specs if Role.DATABASE in spec.roles]
+    if members and primary not in members:
+        found = f"'{primary}' is not a server with the role 'database'"
+        yield Problem("preferredPrimary", found, f"Use one of: {', '.join(members)}")
+
+
+def _sizes(settings: Settings, specs: Sequence[ServerSettings]) -> Iterator[Problem]:
+    types = {"instanceType": settings.instance_type}
+    for index, spec in enumerate(specs):
+        if spec.instance_type:
+            types[f"servers[{index}].instanceType"] = spec.instance_type
+        for key, size in (("rootVolumeGib", spec.root_volume_gib), ("dataVolumeGib", spec.data_volume_gib)):
+            if size is not None and not 8 <= size <= 16384:
+                yield Problem(f"servers[{index}].{key}", f"{size} is out of range", "Use 8 to 16384 (GiB)")
+    for key, instance_type in types.items():
+        if not INSTANCE_TYPE.match(instance_type):
+            yield Problem(key, f"'{instance_type}' is not an instance type", "Write one such as t3.medium")
+    used = {spec.instance_type or settings.instance_type for spec in specs}
+    if len({architecture(instance_type) for instance_type in used}) > 1:
+        found = f"{', '.join(sorted(used))} are of different architectures, but a stack has one image"
+        yield Problem("instanceType", found, "Use only x86_64 or only arm64 (Graviton) types")
+    if settings.image and not re.match(r"^ami-([0-9a-f]{8}|[0-9a-f]{17})$", settings.image):
+        mend = "Write 'ami-' and 8 or 17 hex digits, or leave it out for Ubuntu 26.04 LTS"
+        yield Problem("image", f"'{settings.image}' is not the id of an image", mend)
+
+
+def _domain(settings: Settings) -> Iterator[Problem]:
+    if settings.domain and not HOST_NAME.match(settings.domain):
+        yield Problem("domain", f"'{settings.domain}' is not a host name", "Write one such as www.example.org")
+    if settings.hosted_zone_id and not settings.domain:
+        yield Problem("domain", "there is a 'hostedZoneId' but no domain", "Set 'domain' too, or remove it")
+    if settings.hosted_zone_id and not re.match(r"^Z[A-Z0-9]{1,31}$", settings.hosted_zone_id):
+        found = f"'{settings.hosted_zone_id}' is not the id of a hosted zone"
+        yield Problem("hostedZoneId", found, "Write it as Route 53 shows it: Z and capital letters and digits")
+    if settings.edge is Edge.DNS and settings.domain and not settings.hosted_zone_id:
+        yield Problem("hostedZoneId", "edge 'dns' needs the hosted zone of the domain", "Set 'hostedZoneId'")
+
+
+def _tls(settings: Settings) -> Iterator[Problem]:
+    tls = settings.tls
+    given = {"certificateParameter": tls.certificate_parameter, "keyParameter": tls.key_parameter}
+    for key, value in given.items():
+        if tls.mode == "provided" and not value:
+            found = "tls.mode 'provided' needs a certificate and its key"
+            yield Problem(f"tls.{key}", found, "Name the SSM parameter that holds it, in PEM")
+        elif tls.mode == "self-signed" and value:
+            found = "tls.mode 'self-signed' makes its own certificate"
+            yield Problem(f"tls.{key}", found, "Remove this key, or set tls.mode to 'provided'")
+        elif value and not re.match(r"^/[A-Za-z0-9_.-]+(/[A-Za-z0-9_.-]+)*$", value):
+            found = f"'{value}' is not the full name of an SSM parameter"
+            yield Problem(f"tls.{key}", found, "Write a path such as /example/tls/key.pem")
+
+
+# Ports of the servers that an application must leave alone.
+TAKEN = {
+    value: name.lower().replace("_", " ")
+    for name, value in vars(ports).items()
+    if isinstance(value, int) and name not in ("APP", "VRRP") and not name.startswith("_")
+}
+
+
+def _application(settings: Settings) -> Iterator[Problem]:
+    app = settings.application
+    if app is None:
+        return
+    if not re.match(r"^(s3|https)://[^\s/]+/\S+\.(tar\.gz|tgz)$", app.artifact):
+        mend = "Write the s3:// or https:// address of a .tar.gz"
+        yield Problem("application.artifact", f"'{app.artifact}' cannot be fetched", mend)
+    if not re.match(r"^[0-9a-f]{64}$", app.sha256):
+        yield Problem("application.sha256", "this is not a SHA-256 digest", "Write the artifact's, 64 hex digits")
+    if not app.start.strip() or "\n" in app.start:
+        yield Problem("application.start", "the start command is not one line", "Write the command that serves")
+    if not 1024 <= app.port <= 65535:
+        yield Problem("application.port", f"{app.port} is out of range", "Use 1024 to 65535: it is not run as root")
+    elif app.port in TAKEN:
+        found = f"{app.port} belongs to the server itself ({TAKEN[app.port]})"
+        yield Problem("application.port", found, f"Use another, such as {ports.APP}")
+    if not re.match(r"^/[!-~]*$", app.health):
+        yield Problem("application.health", f"'{app.health}' is not a path", "Write one such as /healthz")
+
+
+def _tags(settings: Settings) -> Iterator[Problem]:
+    # AWS: 50 tags a resource, keys to 128 and values to 256 characters, no `aws:` prefix. Tripod sets up to 10.
+    if len(settings.tags) > 40:
+        yield Problem("tags", f"{len(settings.tags)} tags are too many", "Use at most 40")
+    for key, value in settings.tags.items():
+        if key.lower().startswith(("aws:", "tripod:")) or not 1 <= len(key) <= 128:
+            found = f"'{key}' cannot be the key of a tag"
+            yield Problem("tags", found, "Use 1 to 128 characters that do not begin with aws: or tripod:")
+        if len(value) > 256:
+            yield Problem(f"tags.{key}", "the value is too long", "Use at most 256 characters")
