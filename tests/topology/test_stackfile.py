@@ -1,0 +1,47 @@
+"""Reading stack files without the engine: defaults, own keys, and files that cannot be read."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from topology.problems import ConfigurationError
+from topology.stackfile import read_stack
+
+PROJECT = """
+name: tripod
+config:
+  aws:region: {value: eu-north-1}
+  tripod:preset: {type: string, default: reference}
+  tripod:verify: {type: boolean, default: true}
+"""
+
+
+def test_a_stack_is_the_projects_defaults_and_its_own_keys(tmp_path: Path) -> None:
+    (tmp_path / "Pulumi.yaml").write_text(PROJECT)
+    (tmp_path / "Pulumi.qa.yaml").write_text("config:\n  tripod:preset: active-active\n  other:key: 1\n")
+    stack = read_stack(tmp_path, "qa")
+    assert stack.settings == {"preset": "active-active", "verify": True}
+    assert stack.region == "eu-north-1"
+
+
+def test_a_stacks_region_wins(tmp_path: Path) -> None:
+    (tmp_path / "Pulumi.yaml").write_text(PROJECT)
+    (tmp_path / "Pulumi.qa.yaml").write_text("config:\n  aws:region: eu-west-3\n")
+    assert read_stack(tmp_path, "qa").region == "eu-west-3"
+
+
+def test_a_missing_stack_names_those_that_are_there(tmp_path: Path) -> None:
+    (tmp_path / "Pulumi.yaml").write_text(PROJECT)
+    (tmp_path / "Pulumi.qa.yaml").write_text("config: {}\n")
+    with pytest.raises(ConfigurationError, match=r"Pulumi\.prod\.yaml.*\n?.*qa"):
+        read_stack(tmp_path, "prod")
+
+
+@pytest.mark.parametrize("content", ["config: [\n", "", "config: text\n", "- a\n"])
+def test_a_broken_file_is_one_clear_message(tmp_path: Path, content: str) -> None:
+    (tmp_path / "Pulumi.yaml").write_text(PROJECT)
+    (tmp_path / "Pulumi.qa.yaml").write_text(content)
+    with pytest.raises(ConfigurationError, match=r"Pulumi\.qa\.yaml"):
+        read_stack(tmp_path, "qa")
