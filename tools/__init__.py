@@ -1,0 +1,1 @@
+"""Generators of what this repository derives from itself: pictures, tables, pins."""
