@@ -1,0 +1,78 @@
+"""Run a program of this machine and know what it said."""
+
+from __future__ import annotations
+
+import shlex
+import subprocess
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+
+class RehearsalError(Exception):
+    """Something of the rehearsal could not be done; the message says what and what to do about it."""
+
+
+@dataclass(frozen=True)
+class Result:
+    """What a finished command answered. A command ended at its time limit has exit code 124, as timeout(1)."""
+
+    command: tuple[str, ...]
+    exit_code: int
+    stdout: str
+    stderr: str
+
+    @property
+    def ok(self) -> bool:
+        """Whether the command ended with exit code 0."""
+        return self.exit_code == 0
+
+    def check(self) -> Result:
+        """Return itself, or raise CommandError when the exit code is not 0."""
+        if not self.ok:
+            raise CommandError(self)
+        return self
+
+
+class CommandError(RehearsalError):
+    """A command failed. `result` holds its exit code and both of its streams."""
+
+    def __init__(self, result: Result) -> None:
+        self.result = result
+        said = (result.stderr.strip() or result.stdout.strip())[-2000:]
+        super().__init__(f"`{shlex.join(result.command)}` ended with exit code {result.exit_code}: {said or 'no output'}")
+
+
+EXIT_TIMEOUT = 124
+
+
+def run(
+    command: Sequence[str],
+    *,
+    stdin: str | None = None,
+    timeout: float = 60,
+    check: bool = True,
+    environment: Mapping[str, str] | None = None,
+) -> Result:
+    """Run a command of this machine to its end; seconds in `timeout`. Raises CommandError when `check` and it failed."""
+    try:
+        done = subprocess.run(
+            list(command),
+            input=stdin,
+            stdin=subprocess.DEVNULL if stdin is None else None,
+            capture_output=True,
+            text=True,
+            errors="replace",
+            timeout=timeout,
+            check=False,
+            env=None if environment is None else dict(environment),
+        )
+        result = Result(tuple(command), done.returncode, done.stdout, done.stderr)
+    except FileNotFoundError as error:
+        raise RehearsalError(f"{command[0]} is not installed on this machine") from error
+    except subprocess.TimeoutExpired as error:
+        result = Result(tuple(command), EXIT_TIMEOUT, _text(error.stdout), _text(error.stderr) or f"no end in {timeout} s")
+    return result.check() if check else result
+
+
+def _text(said: bytes | str | None) -> str:
+    return said.decode(errors="replace") if isinstance(said, bytes) else (said or "")
