@@ -1,0 +1,38 @@
+# ruff: noqa: N999 - the name is the one that gunicorn itself looks for
+"""gunicorn's configuration: `gunicorn --config /opt/tripod/app/gunicorn.conf.py`.
+
+It names the application itself, and reads TRIPOD_LISTEN and TRIPOD_APP_THREADS through the
+application's own settings, so that a faulty environment stops the start with all its faults.
+"""
+
+import os
+import sys
+from pathlib import Path
+
+chdir = str(Path(__file__).resolve().parent.parent)
+sys.path.insert(0, chdir)
+
+from app.logs import configuration  # noqa: E402
+from app.settings import Settings  # noqa: E402
+
+_settings = Settings.from_environment(os.environ)
+
+wsgi_app = "app.wsgi:application"
+bind = [str(_settings.listen)]
+# One process: the threads wait for the database nearly all the time, and share its pools.
+workers = 1
+worker_class = "gthread"
+threads = _settings.threads
+# Longer than the longest request (5 s for a write), so that a restart loses none.
+graceful_timeout = 10
+timeout = 30
+# Longer than HAProxy keeps an idle server connection: HAProxy must be the one that closes it.
+keepalive = 75
+# In memory, so that a slow disk cannot look like a hung worker.
+_memory = "/dev/shm"  # noqa: S108
+worker_tmp_dir = _memory if os.access(_memory, os.W_OK) else None
+# The application writes its own access log; both logs are JSON on stdout.
+accesslog = None
+logconfig_dict = configuration()
+# From gunicorn 25.1: no control socket in a home directory that the service does not have.
+control_socket_disable = True
