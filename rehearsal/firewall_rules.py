@@ -93,7 +93,7 @@ def render(state: FabricState) -> str:
         f"table ip {TABLE}",
         f"delete table ip {TABLE}",
         f"table ip {TABLE} {{",
-        _map("link_of", "ifname : ipv4_addr", {_quote(link): address for link, address in state.links.items()}),
+        _set("sources", [f'"{link}" . {address}' for link, address in state.links.items()], "ifname . ipv4_addr"),
         _map("private_of", "ipv4_addr : ipv4_addr", state.elastic),
         _map("public_of", "ipv4_addr : ipv4_addr", {private: public for public, private in state.elastic.items()}),
         _set("api_clients", api_clients),
@@ -107,7 +107,7 @@ def render(state: FabricState) -> str:
         f'    iifname "{WORLD_LINK}" ip saddr {{ 10.0.0.0/8, 169.254.0.0/16, 127.0.0.0/8 }} drop',
         f'    iifname "{WORLD_LINK}" ip daddr set ip daddr map @private_of',
         # AWS's source/destination check: a host sends from its own address only.
-        f'    iifname != {{ "lo", "{WORLD_LINK}" }} ip saddr != iifname map @link_of drop',
+        f'    iifname != {{ "lo", "{WORLD_LINK}" }} iifname . ip saddr != @sources drop',
         "  }",
         "  chain border_out {",
         "    type filter hook postrouting priority 300; policy accept;",
@@ -188,10 +188,6 @@ def _map(name: str, kind: str, elements: Mapping[str, str]) -> str:
     return f"  map {name} {{ type {kind};{body if elements else ''} }}"
 
 
-def _set(name: str, addresses: Collection[str]) -> str:
-    body = f" elements = {{ {', '.join(sorted(set(addresses)))} }};"
-    return f"  set {name} {{ type ipv4_addr;{body if addresses else ''} }}"
-
-
-def _quote(name: str) -> str:
-    return f'"{name}"'
+def _set(name: str, elements: Collection[str], kind: str = "ipv4_addr") -> str:
+    body = f" elements = {{ {', '.join(sorted(set(elements)))} }};"
+    return f"  set {name} {{ type {kind};{body if elements else ''} }}"

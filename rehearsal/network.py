@@ -23,8 +23,8 @@ from rehearsal.firewall_rules import (
 from rehearsal.paths import STATE_ROOT, StackPaths
 from rehearsal.shell import RehearsalError, run
 
-WORLD_CIDR = ipaddress.IPv4Network("198.51.100.0/24")  # TEST-NET-2: clients
 ELASTIC_CIDR = ipaddress.IPv4Network("203.0.113.0/24")  # TEST-NET-3: Elastic IPs
+WORLD_CLIENTS = ipaddress.IPv4Network("198.51.100.128/25")  # TEST-NET-2: any of them may be a connection's source
 WORLD_ROUTER = "198.51.100.1"
 WORLD_CLIENT = "198.51.100.2"
 HOST_LINK = "ens5"  # what Nitro instances call their first interface
@@ -97,8 +97,7 @@ class Fabric:
                 f"addr add {WORLD_CLIENT}/24 dev uplink",
                 f"link set uplink mtu {WORLD_MTU} up",
                 f"route add {ELASTIC_CIDR} via {WORLD_ROUTER} dev uplink",
-                # Any client address of the world may be used as a source (drills with many clients).
-                f"route add local {WORLD_CIDR} dev lo",
+                f"route add local {WORLD_CLIENTS} dev lo",
                 f"route add default via {WORLD_ROUTER} dev uplink",
             )
 
@@ -276,7 +275,10 @@ class Fabric:
     def connect(
         self, place: str, address: str, port: int, *, timeout: float = 10, source: str | None = None
     ) -> socket.socket:
-        """A TCP connection from `place`: a host's name, `fabric` or `world` (there `source` may be any client)."""
+        """A TCP connection from `place`: a host's name, `fabric` or `world`.
+
+        In the world `source` may be any address of 198.51.100.128/25 (many clients).
+        """
         return namespace.connect(self.paths.object_name(place), address, port, timeout=timeout, source=source)
 
     # -- inside
