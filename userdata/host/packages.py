@@ -1,0 +1,51 @@
+"""Install the packages that are missing, and only those: a rehearsal host has no way out and needs none."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import suppress
+
+from .errors import EXIT_PACKAGES, StepError
+from .system import System
+
+APT_SECONDS = 900.0
+
+# dpkg's maintainer scripts ask this program before they start a service (Debian policy 9.3.3.1; 101 = forbidden).
+# Without it the package would start, say, mysqld with the distribution's configuration on the stack's data.
+POLICY = "/usr/sbin/policy-rc.d"
+
+
+def missing(system: System, names: Sequence[str]) -> list[str]:
+    """Those of `names` that are not installed."""
+    if not names:
+        return []
+    query = system.run(["dpkg-query", "--show", "--showformat", "${Package} ${db:Status-Status}\\n", *names], timeout=60)
+    installed = {line.split()[0] for line in query.output.splitlines() if line.endswith(" installed")}
+    return [name for name in names if name not in installed]
+
+
+def install(system: System, names: Sequence[str]) -> list[str]:
+    """Install what is missing without starting it; the names. Raises StepError when apt fails."""
+    wanted = missing(system, names)
+    if not wanted:
+        return []
+    policy = system.path(POLICY)
+    ours = not policy.exists()
+    if ours:
+        policy.parent.mkdir(parents=True, exist_ok=True)
+        policy.write_text("#!/bin/sh\n# tripod: services start when their configuration is in place\nexit 101\n")
+        policy.chmod(0o755)
+    try:
+        for words in (["update"], ["install", "--yes", "--no-install-recommends", *wanted]):
+            # Cloud images run their own apt jobs right after boot: wait for dpkg's lock instead of failing.
+            command = ["apt-get", "--quiet", "--option", "DPkg::Lock::Timeout=300", *words]
+            env = {"DEBIAN_FRONTEND": "noninteractive", "NEEDRESTART_SUSPEND": "1"}
+            result = system.run(command, timeout=APT_SECONDS, env=env)
+            if not result.ok:
+                problem = f"packages {' '.join(wanted)} cannot be installed ({result.last_line})"
+                raise StepError("packages", problem, "see that the server reaches its package mirror", EXIT_PACKAGES)
+    finally:
+        if ours:
+            with suppress(FileNotFoundError):
+                policy.unlink()
+    return wanted

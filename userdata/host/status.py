@@ -1,0 +1,117 @@
+"""How this server is, for people and for `operations`: units, applied bundle, database, and what is wrong."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from typing import Any
+from urllib.error import HTTPError, URLError
+from urllib.request import ProxyHandler, build_opener
+
+from . import state, units
+from .identity import Identity
+from .manifest import parse
+from .swap import Swap, applied
+from .system import System
+
+HOST_FACTS = "/etc/tripod/host.json"
+
+# Everything asked here answers from memory; a second is long.
+HTTP_SECONDS = 3.0
+
+ROLE_CHECK = 3380
+HAPROXY_METRICS = 8404
+
+Get = Callable[[str], tuple[int, str]]
+
+
+def get(url: str) -> tuple[int, str]:
+    """Status code and body of a GET; (0, reason) when there is no answer."""
+    try:
+        # Neighbours on private addresses are never reached through a proxy of the environment.
+        with build_opener(ProxyHandler({})).open(url, timeout=HTTP_SECONDS) as answer:
+            return answer.status, answer.read().decode(errors="replace")
+    except HTTPError as error:
+        return error.code, error.read().decode(errors="replace")
+    except (URLError, OSError) as error:
+        return 0, str(getattr(error, "reason", error))
+
+
+def status(system: System, identity: Identity, get: Get = get) -> dict[str, Any]:
+    """The object that `tripod status --json` prints; "problems" is empty exactly when "healthy" is true."""
+    last = state.recall(system)
+    problems: list[str] = []
+    if last["error"]:
+        problems.append(f"the last apply failed: {last['error']}")
+    if Swap(system).interrupted:
+        problems.append("an apply was cut off: run `tripod apply`")
+    text = applied(system)
+    if text is None:
+        problems.append("no bundle was applied yet")
+        names: list[str] = []
+    else:
+        names = [unit.name for unit in parse(text, stack=identity.stack, server=identity.server).units]
+    states = units.show(system, names)
+    problems += [f"{name} is {s.active} ({s.sub})" for name, s in states.items() if not s.running]
+    facts = _facts(system)
+    database = None
+    if facts:
+        database = _database(facts, get, problems)
+        _ways_in(facts, get, problems)
+    return {
+        "server": identity.server,
+        "digest": last["digest"],
+        "applied_at": last["applied_at"],
+        "error": last["error"],
+        "units": {name: s.active for name, s in states.items()},
+        "database": database,
+        "healthy": not problems,
+        "problems": problems,
+    }
+
+
+def _facts(system: System) -> dict[str, Any] | None:
+    file = system.path(HOST_FACTS)
+    if not file.exists():
+        return None
+    value: dict[str, Any] = json.loads(file.read_text())
+    return value
+
+
+def _database(facts: Mapping[str, Any], get: Get, problems: list[str]) -> dict[str, Any] | None:
+    if not {"database", "read_replica"} & set(facts["roles"]):
+        return None
+    code, body = get(f"http://{facts['address']}:{ROLE_CHECK}/state")
+    try:
+        value = json.loads(body)
+    except ValueError:
+        value = None
+    if code != 200 or not isinstance(value, dict):
+        problems.append(f"the role check does not answer ({code or body.strip()})")
+        return None
+    fields = ("role", "member_state", "writable", "gtid_executed", "members", "online")
+    if value.get("member_state") != "ONLINE":
+        problems.append(f"the database is {value.get('member_state')}: {value.get('reason', 'see its journal')}")
+    return {name: value.get(name) for name in fields}
+
+
+def _ways_in(facts: Mapping[str, Any], get: Get, problems: list[str]) -> None:
+    application = facts.get("application")
+    if application:
+        code, body = get(f"http://{facts['address']}:{application['port']}{application['health']}")
+        if code != 200:
+            problems.append(f"the application answers {code or 'nothing'}: {body.strip()[:200]}")
+    if {"app", "load_balancer"} & set(facts["roles"]):
+        code, body = get(f"http://{facts['address']}:{HAPROXY_METRICS}/healthz")
+        if code != 200:
+            problems.append(f"HAProxy's health is {code or 'no answer'}: {' '.join(body.split())[:200]}")
+
+
+def text(value: Mapping[str, Any]) -> str:
+    """The status for people."""
+    lines = [f"{value['server']}: {'healthy' if value['healthy'] else 'NOT healthy'}, bundle {value['digest']}"]
+    lines += [f"  {problem}" for problem in value["problems"]]
+    if value["database"]:
+        database = value["database"]
+        lines.append(f"  database: {database['role']}, {database['member_state']}")
+    return "\n".join(lines)
