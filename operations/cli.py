@@ -1,0 +1,219 @@
+"""`python -m operations`: the commands. Every error is one message and exit code 1; wrong usage is exit code 2."""
+
+from __future__ import annotations
+
+import json
+import os
+import shlex
+from pathlib import Path
+
+import click
+
+from operations import configuration, shell, site, status
+from operations.aws import Aws
+from operations.command import Runner, SsmRunner
+from operations.deadline import Deadline
+from operations.errors import OperationError
+from operations.explain import explain as print_card
+from operations.fleet import Fleet, find_fleet
+from operations.flow_table import HEADERS as FLOW_HEADERS
+from operations.flow_table import flow_rows
+from operations.progress import Progress
+from operations.rollout import Rollout
+from operations.state import desired_digests
+from operations.survey import survey
+from operations.switchover import switchover as hand_over
+from operations.tables import console, markdown_table, terminal_table
+from operations.verify import Verification
+
+
+class Commands(click.Group):
+    """Turns the errors of commands into messages."""
+
+    def invoke(self, ctx: click.Context) -> object:
+        """Run the command. Raises ClickException for what is wrong outside this program."""
+        try:
+            return super().invoke(ctx)
+        except OperationError as error:
+            raise click.ClickException(str(error)) from error
+
+
+def make_runner(aws: Aws) -> Runner:
+    """How commands reach servers; tests put a runner of their own here."""
+    return SsmRunner(aws)
+
+
+_stack = click.option("--stack", required=True, metavar="NAME", help="The stack, as `pulumi stack` names it.")
+_region = click.option("--region", metavar="NAME", help="AWS region. Default: the AWS environment's.")
+_digests = click.option(
+    "--expected-digests",
+    envvar="TRIPOD_EXPECTED_DIGESTS",
+    metavar="JSON",
+    help="Digests {server: digest}. Default: those of the manifests in the stack's bucket.",
+)
+_timeout = click.option(
+    "--timeout",
+    type=click.FloatRange(min=1),
+    default=900,
+    show_default=True,
+    metavar="SECONDS",
+    help="Overall deadline.",
+)
+_directory = click.option(
+    "--directory",
+    type=click.Path(file_okay=False, path_type=Path),
+    default=configuration.PROJECT_DIRECTORY,
+    metavar="PATH",
+    help="Where Pulumi.NAME.yaml is. Default: this project.",
+)
+
+
+@click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})
+def main() -> None:
+    """Day-2 commands on a deployed stack."""
+
+
+@main.command()
+@_stack
+@_region
+@_timeout
+@_digests
+@click.option("--url", envvar="TRIPOD_URL", metavar="URL", help="The site's URL, for the name to ask for.")
+@click.option("--path", default="/", show_default=True, metavar="PATH", help="The page to ask for.")
+@click.option("--from-here", is_flag=True, help="Ask the URL from this machine too.")
+def verify(
+    *,
+    stack: str,
+    region: str | None,
+    timeout: float,
+    expected_digests: str | None,
+    url: str | None,
+    path: str,
+    from_here: bool,
+) -> None:
+    """Wait until the stack is healthy; roll out where a server has another bundle."""
+    if from_here and not url:
+        raise click.UsageError("--from-here needs --url.")
+    host = site.host_of(url or None)
+    deadline = Deadline(timeout)
+    aws, fleet, runner = _open(stack, region)
+    expected = _expected(aws, fleet, expected_digests)
+    Verification(
+        aws, runner, fleet, Progress(click.echo), deadline, expected, host, path, url if from_here else None
+    ).run()
+    click.echo(f"Stack '{stack}' is healthy ({deadline.elapsed:.0f} s).")
+
+
+@main.command(name="status")
+@_stack
+@_region
+@_digests
+@click.option("--json", "as_json", is_flag=True, help="One JSON object instead of a table.")
+def show_status(stack: str, region: str | None, expected_digests: str | None, as_json: bool) -> None:
+    """Servers, roles, state, bundle and database role. Exit code 1 when the stack is not healthy."""
+    aws, fleet, runner = _open(stack, region)
+    expected = _expected(aws, fleet, expected_digests)
+    observations = survey(runner, fleet)
+    found = status.problems(fleet, observations, expected)
+    if as_json:
+        click.echo(json.dumps(status.document(fleet, observations, expected), indent=2))
+    else:
+        console().print(terminal_table(f"Stack {stack}", status.HEADERS, status.rows(fleet, observations, expected)))
+        for problem in found:
+            click.echo(f"- {problem}")
+        click.echo("Not healthy." if found else "Healthy.")
+    if found:
+        raise click.exceptions.Exit(1)
+
+
+@main.command()
+@_stack
+@_region
+@_timeout
+@_digests
+@click.option("--server", "names", multiple=True, metavar="NAME", help="Only this server; may be given several times.")
+def apply(stack: str, region: str | None, timeout: float, expected_digests: str | None, names: tuple[str, ...]) -> None:
+    """Roll the bundles out, server by server: replicas first, the primary last."""
+    deadline = Deadline(timeout)
+    aws, fleet, runner = _open(stack, region)
+    servers = tuple(fleet.server(name) for name in names) or fleet.servers
+    expected = _expected(aws, fleet, expected_digests)
+    done = Rollout(runner, fleet, Progress(click.echo), deadline).run(servers, expected)
+    click.echo(f"Applied on {', '.join(done)}.")
+
+
+@main.command()
+@_stack
+@_region
+@click.option("--to", metavar="SERVER", help="The new primary. Default: the replica that is least behind.")
+@click.option(
+    "--drain",
+    type=click.IntRange(0, 3600),
+    default=5,
+    show_default=True,
+    metavar="SECONDS",
+    help="How long running transactions may take to end.",
+)
+@click.option("--timeout", type=click.FloatRange(min=1), default=120, show_default=True, metavar="SECONDS")
+def switchover(stack: str, region: str | None, to: str | None, drain: int, timeout: float) -> None:
+    """Make another member of the database group the primary, as planned work."""
+    _, fleet, runner = _open(stack, region)
+    done = hand_over(runner, fleet, Progress(click.echo), Deadline(timeout), to=to, drain=drain)
+    if done is None:
+        click.echo(f"{to} is the primary already; nothing was done.")
+        return
+    gap = "not seen" if done.gap_ms is None else f"{done.gap_ms:.0f} ms"
+    click.echo(f"{done.new} is the primary now (before: {done.old}). Time without a writer: {gap}.")
+
+
+@main.command()
+@_stack
+@_directory
+@click.option("--region", metavar="NAME", help="Where the file names none. Default: AWS_REGION.")
+def explain(stack: str, directory: Path, region: str | None) -> None:
+    """Draw the stack, list its flows, and say what each single failure does. Needs no AWS."""
+    print_card(configuration.load_topology(stack, directory, region), console())
+
+
+@main.command()
+@_stack
+@_directory
+@click.option("--region", metavar="NAME", help="Where the file names none. Default: AWS_REGION.")
+@click.option("--markdown", is_flag=True, help="As a Markdown table.")
+def flows(stack: str, directory: Path, region: str | None, markdown: bool) -> None:
+    """The firewall: who may talk to whom. Needs no AWS."""
+    rows = flow_rows(configuration.load_topology(stack, directory, region))
+    if markdown:
+        click.echo(markdown_table(FLOW_HEADERS, rows), nl=False)
+    else:
+        console().print(terminal_table(f"Flows of stack {stack} (all others are closed)", FLOW_HEADERS, rows))
+
+
+@main.command(name="shell")
+@_stack
+@_region
+@click.option("--print", "only_print", is_flag=True, help="Print the command instead of running it.")
+@click.argument("server")
+def open_shell(stack: str, region: str | None, only_print: bool, server: str) -> None:
+    """Open a shell on SERVER through Session Manager."""
+    aws = Aws(region)
+    target = find_fleet(aws, stack).server(server)
+    if only_print:
+        click.echo(shlex.join(shell.session_command(target, aws.region)))
+        return
+    shell.open_session(target, aws.region)
+
+
+def _open(stack: str, region: str | None) -> tuple[Aws, Fleet, Runner]:
+    # Without this, botocore would look for an instance's credentials on machines that have none, for seconds.
+    os.environ.setdefault("AWS_METADATA_SERVICE_NUM_ATTEMPTS", "1")
+    aws = Aws(region)
+    return aws, find_fleet(aws, stack), make_runner(aws)
+
+
+def _expected(aws: Aws, fleet: Fleet, given: str | None) -> dict[str, str]:
+    # Pulumi sets an environment variable to "" when it has nothing to say.
+    expected, reason = desired_digests(aws, fleet, given or None)
+    if reason is not None:
+        click.echo(f"Note: {reason}", err=True)
+    return expected

@@ -1,0 +1,64 @@
+"""Whether the site answers: asked on every load balancer, and from this machine if wished."""
+
+from __future__ import annotations
+
+import json
+import ssl
+import urllib.error
+import urllib.parse
+import urllib.request
+
+from operations.aws import Aws
+from operations.command import Runner, program
+from operations.errors import OperationError
+from operations.fleet import FleetServer
+from topology.names import ca_certificate_parameter
+
+_TIMEOUT = 30
+
+# Certificates that the stack makes itself are valid for this name too, whatever the site is called.
+_FALLBACK_HOST = "localhost"
+
+
+def host_of(url: str | None) -> str:
+    """The name to ask a load balancer for: the site's own when its URL is known. Raises OperationError."""
+    if url is None:
+        return _FALLBACK_HOST
+    parts = urllib.parse.urlsplit(url)
+    if parts.scheme != "https" or not parts.hostname:
+        raise OperationError(f"'{url}' is not an https:// URL.")
+    return parts.hostname
+
+
+def site_problem(runner: Runner, server: FleetServer, host: str, path: str) -> str | None:
+    """Why the site does not answer on this load balancer; None when it does.
+
+    Statuses below 500 count as an answer: a 404 or 401 is the application's business, 503 is HAProxy's word for
+    no application server. Raises ServerUnreachableError or CommandFailedError.
+    """
+    result = runner.run(server, program("site_check", server.address, host, path), _TIMEOUT)
+    answer = json.loads(result.require("asking the site for a page").stdout)
+    if answer["error"] is not None:
+        return f"no answer from https://{server.address}{path}: {answer['error']}"
+    return _status_problem(int(answer["status"]))
+
+
+def outside_problem(aws: Aws, stack: str, url: str) -> str | None:
+    """Why `url` does not answer from this machine; None when it does. The stack's own CA is trusted too."""
+    context = ssl.create_default_context()
+    found = aws.call("ssm", "get_parameters", Names=[ca_certificate_parameter(stack)])["Parameters"]
+    for parameter in found:
+        context.load_verify_locations(cadata=str(parameter["Value"]))
+    host_of(url)
+    request = urllib.request.Request(url, headers={"User-Agent": "tripod-verify"})  # noqa: S310 - https only, checked
+    try:
+        with urllib.request.urlopen(request, timeout=_TIMEOUT, context=context) as answer:  # noqa: S310
+            return _status_problem(int(answer.status))
+    except urllib.error.HTTPError as error:
+        return _status_problem(error.code)
+    except OSError as error:
+        return f"no answer from {url}: {getattr(error, 'reason', error)}"
+
+
+def _status_problem(status: int) -> str | None:
+    return None if status < 500 else f"the site answers with status {status}"
