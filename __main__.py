@@ -1,0 +1,43 @@
+"""Tripod: a stack's settings become a topology (topology/), and the topology becomes resources (components/)."""
+
+import pulumi
+
+from components.bundle import Bucket, BucketArgs
+from components.certificates import Authority, AuthorityArgs
+from components.configuration import configure
+from components.edge import Edge, EdgeArgs, EdgeTargets, EdgeTargetsArgs
+from components.firewall import Firewall, FirewallArgs
+from components.network import Network, NetworkArgs
+from components.outputs import export
+from components.passwords import Passwords, PasswordsArgs
+from components.server import Server, ServerArgs
+from components.site import site_certificate
+from components.verification import Verification, VerificationArgs
+from topology import names
+
+stack = pulumi.get_stack()
+found = configure(stack)
+topology, account = found.topology, found.account
+opts = pulumi.ResourceOptions(providers=[found.provider])
+
+network = Network("network", NetworkArgs(topology), opts)
+firewall = Firewall("firewall", FirewallArgs(topology, network.vpc_id), opts)
+edge = Edge("edge", EdgeArgs(topology, network, firewall), opts)
+passwords = Passwords("passwords", PasswordsArgs(stack), opts)
+authority = Authority("authority", AuthorityArgs(stack), opts)
+parameters = {**passwords.parameters, **authority.parameters}
+if topology.tls.mode == "self-signed":
+    site = site_certificate("site-certificate", topology, edge=edge, authority=authority, opts=opts)
+    parameters |= site.parameters
+
+bucket_name = names.bucket(stack, account.id, topology.region)
+bucket = Bucket("bucket", BucketArgs(bucket_name, account.partition), opts)
+shared = (account, found.image, network, firewall, bucket, bucket_name, authority, parameters)
+servers = {spec.name: Server(spec.name, ServerArgs(topology, spec, *shared), opts) for spec in topology.servers}
+targets = EdgeTargets("edge-targets", EdgeTargetsArgs(topology, network, edge, servers), opts)
+
+if found.settings.verify:
+    timeout = found.settings.verify_timeout_minutes
+    verified = VerificationArgs(stack, topology.region, found.profile, timeout, servers, [targets])
+    Verification("verification", verified, opts)
+export(topology, edge=edge, servers=servers, authority=authority)

@@ -1,0 +1,148 @@
+"""The stack's bucket, and in it one object per configuration file of a server and a manifest of them."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+
+import pulumi
+import pulumi_aws as aws
+
+from topology import names
+from topology.model import Server
+from userdata.bundle import Bundle
+
+# Long enough to look at what a server ran before the last few changes.
+OLD_VERSIONS_DAYS = 90
+
+
+@dataclass(frozen=True)
+class BucketArgs:
+    """What the bucket needs to know: its full name and the AWS partition (`aws`, `aws-cn`, `aws-us-gov`)."""
+
+    bucket: str
+    partition: str
+
+
+class Bucket(pulumi.ComponentResource):
+    """A private, versioned, encrypted bucket that answers over TLS only.
+
+    `bucket` is its name. `ready` are the settings that must be there before the first object is.
+    """
+
+    bucket: pulumi.Output[str]
+    ready: list[pulumi.Resource]
+
+    def __init__(self, name: str, args: BucketArgs, opts: pulumi.ResourceOptions | None = None) -> None:
+        super().__init__("tripod:bundle:Bucket", name, None, opts)
+        child = pulumi.ResourceOptions(parent=self)
+        bucket = aws.s3.Bucket(
+            f"{name}-bucket",
+            bucket=args.bucket,
+            # It holds only what this program can render again: `pulumi destroy` may empty it, old versions too.
+            force_destroy=True,
+            opts=child,
+        )
+        self.bucket = bucket.bucket
+        private = aws.s3.BucketPublicAccessBlock(
+            f"{name}-private",
+            bucket=self.bucket,
+            block_public_acls=True,
+            block_public_policy=True,
+            ignore_public_acls=True,
+            restrict_public_buckets=True,
+            opts=child,
+        )
+        owned = aws.s3.BucketOwnershipControls(
+            f"{name}-ownership", bucket=self.bucket, rule={"object_ownership": "BucketOwnerEnforced"}, opts=child
+        )
+        encrypted = aws.s3.BucketServerSideEncryptionConfiguration(
+            f"{name}-encryption",
+            bucket=self.bucket,
+            rules=[{"apply_server_side_encryption_by_default": {"sse_algorithm": "AES256"}}],
+            opts=child,
+        )
+        versioned = aws.s3.BucketVersioning(
+            f"{name}-versioning",
+            bucket=self.bucket,
+            versioning_configuration={"status": "Enabled"},
+            opts=child,
+        )
+        aws.s3.BucketLifecycleConfiguration(
+            f"{name}-lifecycle",
+            bucket=self.bucket,
+            rules=[
+                {
+                    "id": "old-versions",
+                    "status": "Enabled",
+                    "filter": {"prefix": ""},
+                    "noncurrent_version_expiration": {"noncurrent_days": OLD_VERSIONS_DAYS},
+                    "expiration": {"expired_object_delete_marker": True},
+                    "abort_incomplete_multipart_upload": {"days_after_initiation": 7},
+                }
+            ],
+            # S3 wants to know first that there are versions.
+            opts=pulumi.ResourceOptions(parent=self, depends_on=[versioned]),
+        )
+        tls_only = aws.s3.BucketPolicy(
+            f"{name}-tls-only",
+            bucket=self.bucket,
+            policy=json.dumps(_tls_only(f"arn:{args.partition}:s3:::{args.bucket}")),
+            # S3 refuses two changes of a bucket's access at once (OperationAborted).
+            opts=pulumi.ResourceOptions(parent=self, depends_on=[private]),
+        )
+        self.ready = [private, owned, encrypted, versioned, tls_only]
+        self.register_outputs({"bucket": self.bucket})
+
+
+def _tls_only(arn: str) -> dict[str, object]:
+    deny = {"Effect": "Deny", "Principal": "*", "Action": "s3:*", "Resource": [arn, f"{arn}/*"]}
+    return {
+        "Version": "2012-10-17",
+        "Statement": [
+            {"Sid": "DenyWithoutTls", **deny, "Condition": {"Bool": {"aws:SecureTransport": "false"}}},
+            {"Sid": "DenyOldTls", **deny, "Condition": {"NumericLessThan": {"s3:TlsVersion": "1.2"}}},
+        ],
+    }
+
+
+@dataclass(frozen=True)
+class ServerBundleArgs:
+    """What the objects of one server need to know."""
+
+    server: Server
+    bundle: Bundle
+    bucket: Bucket
+
+
+class ServerBundle(pulumi.ComponentResource):
+    """One object per file and the manifest, which is written last: what it names is always there.
+
+    `manifest` is the object that a server's first boot must wait for.
+    """
+
+    manifest: aws.s3.BucketObjectv2
+
+    def __init__(self, name: str, args: ServerBundleArgs, opts: pulumi.ResourceOptions | None = None) -> None:
+        super().__init__("tripod:bundle:ServerBundle", name, None, opts)
+        server = args.server.name
+        files = [
+            aws.s3.BucketObjectv2(
+                f"{name}-{file.path.lstrip('/')}",
+                bucket=args.bucket.bucket,
+                key=names.file_key(server, file.path),
+                content=file.content,
+                content_type="text/plain; charset=utf-8",
+                opts=pulumi.ResourceOptions(parent=self, depends_on=args.bucket.ready),
+            )
+            for file in args.bundle.files
+        ]
+        self.manifest = aws.s3.BucketObjectv2(
+            f"{name}-manifest",
+            bucket=args.bucket.bucket,
+            key=names.manifest_key(server),
+            content=args.bundle.manifest,
+            content_type="application/json",
+            opts=pulumi.ResourceOptions(parent=self, depends_on=[*args.bucket.ready, *files]),
+        )
+        self.register_outputs({"digest": args.bundle.digest})

@@ -1,0 +1,80 @@
+"""A stack's configuration as the engine hands it over, and the provider that follows from it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import pulumi
+import pulumi_aws as aws
+from pulumi.runtime import config
+
+from components import lookups
+from components.permissions import Account
+from topology.build import build_topology
+from topology.model import Topology
+from topology.names import PROJECT, TAG_STACK
+from topology.problems import ConfigurationError
+from topology.settings import Settings
+
+
+@dataclass(frozen=True)
+class Configuration:
+    """Everything that is decided before the first resource: settings, topology, account, image, provider."""
+
+    settings: Settings
+    topology: Topology
+    account: Account
+    image: str
+    profile: str | None
+    provider: aws.Provider
+
+
+def configure(stack: str) -> Configuration:
+    """Read and check the stack's configuration, then ask AWS what the region offers.
+
+    Raises pulumi.RunError, which the engine shows as one message, for every fault that is found.
+    """
+    try:
+        return _configure(stack)
+    except ConfigurationError as error:
+        raise pulumi.RunError(str(error)) from None
+
+
+def _configure(stack: str) -> Configuration:
+    own = pulumi.Config("aws")
+    region, profile = own.get("region"), own.get("profile")
+    settings = Settings.parse(_settings(), stack)
+    if not region:
+        raise pulumi.RunError("No region is configured. Run: pulumi config set aws:region us-east-1")
+    # Checked without AWS first, so that a faulty configuration asks nobody and leaves nothing behind.
+    draft = build_topology(settings, stack=stack, region=region)
+    provider = aws.Provider(
+        "aws",
+        region=region,
+        profile=profile,
+        default_tags=aws.ProviderDefaultTagsArgs(tags=_default_tags(stack, settings)),
+    )
+    ask = pulumi.InvokeOptions(provider=provider)
+    available = lookups.zones(ask)
+    if not settings.zones:
+        available = lookups.zones_offering(available, [server.instance_type for server in draft.servers], ask)
+    topology = build_topology(settings, stack=stack, region=region, zones=available)
+    return Configuration(
+        settings=settings,
+        topology=topology,
+        account=lookups.account(region, ask),
+        image=lookups.image(topology, ask),
+        profile=profile,
+        provider=provider,
+    )
+
+
+def _settings() -> dict[str, object]:
+    # Config offers a key at a time; an unknown key, a typing error, would never be seen.
+    prefix = f"{PROJECT}:"
+    given = {**config.get_config_env(), **config.CONFIG.get()}
+    return {key.removeprefix(prefix): value for key, value in given.items() if key.startswith(prefix)}
+
+
+def _default_tags(stack: str, settings: Settings) -> dict[str, str]:
+    return {**settings.tags, "Project": PROJECT, "Stack": stack, "ManagedBy": "pulumi", TAG_STACK: stack}

@@ -1,0 +1,167 @@
+"""What a server may do in AWS: its own objects, its own parameters, its own state, and nothing of anybody else.
+
+Everything here is text, known before anything exists, so a preview shows every permission.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from topology import names
+from topology.model import Server, Topology
+from topology.names import TAG_SERVER, TAG_STACK, Edge, Role
+
+Statement = dict[str, object]
+
+TRUST = json.dumps(
+    {
+        "Version": "2012-10-17",
+        "Statement": [{"Effect": "Allow", "Principal": {"Service": "ec2.amazonaws.com"}, "Action": "sts:AssumeRole"}],
+    }
+)
+"""Only EC2 may hand this role to a server."""
+
+
+@dataclass(frozen=True)
+class Account:
+    """Where the stack lives: AWS account id, partition (`aws`, ...) and region, as ARNs need them."""
+
+    id: str
+    partition: str
+    region: str
+
+    def arn(self, service: str, resource: str) -> str:
+        """ARN of a regional resource of this account."""
+        return f"arn:{self.partition}:{service}:{self.region}:{self.id}:{resource}"
+
+
+def server_policy(
+    topology: Topology, server: Server, *, account: Account, bucket: str, parameters: Sequence[str]
+) -> str:
+    """The policy of one server's role, as JSON. `parameters` are the names it reads at apply time."""
+    statements = [
+        *_session_manager(),
+        *_bundle(topology, server, account, bucket),
+        *_parameters(topology, server, account, parameters),
+        *_address(topology, server, account),
+    ]
+    return json.dumps({"Version": "2012-10-17", "Statement": statements})
+
+
+def _session_manager() -> Iterator[Statement]:
+    # What the SSM agent needs for shells and Run Command, and no more. AmazonSSMManagedInstanceCore would also let
+    # a server read every parameter and every secret of the account (ssm:GetParameter on *). None of these actions
+    # can be limited to a resource. ec2messages is missing on purpose: agents since 3.3.40 take commands by
+    # ssmmessages wherever that is allowed (Systems Manager guide, "ec2messages, ssmmessages and other operations").
+    yield {
+        "Sid": "SessionManager",
+        "Effect": "Allow",
+        "Action": [
+            "ssm:UpdateInstanceInformation",
+            "ssmmessages:CreateControlChannel",
+            "ssmmessages:CreateDataChannel",
+            "ssmmessages:OpenControlChannel",
+            "ssmmessages:OpenDataChannel",
+        ],
+        "Resource": "*",
+    }
+
+
+def _bundle(topology: Topology, server: Server, account: Account, bucket: str) -> Iterator[Statement]:
+    yield {
+        "Sid": "ReadOwnBundle",
+        "Effect": "Allow",
+        "Action": "s3:GetObject",
+        "Resource": f"arn:{account.partition}:s3:::{bucket}/servers/{server.name}/*",
+    }
+    application = topology.application
+    if application and application.artifact.startswith("s3://") and server.has(Role.APP):
+        yield {
+            "Sid": "ReadApplication",
+            "Effect": "Allow",
+            "Action": "s3:GetObject",
+            "Resource": f"arn:{account.partition}:s3:::{application.artifact.removeprefix('s3://')}",
+        }
+
+
+def _parameters(topology: Topology, server: Server, account: Account, parameters: Sequence[str]) -> Iterator[Statement]:
+    def arn(parameter: str) -> str:
+        # A parameter's name begins with a slash, which its ARN does not repeat.
+        return account.arn("ssm", f"parameter{parameter}")
+
+    state = arn(names.server_state_parameter(topology.stack, server.name))
+    token = arn(names.group_token_parameter(topology.stack))
+    readable = [*(arn(parameter) for parameter in sorted(set(parameters))), state]
+    if server.has(Role.DATABASE):
+        readable.append(token)
+    yield {
+        "Sid": "ReadOwnParameters",
+        "Effect": "Allow",
+        "Action": ["ssm:GetParameter", "ssm:GetParameters"],
+        "Resource": readable,
+    }
+    # The key aws/ssm, which encrypts the stack's own SecureStrings, needs no statement: its key policy lets in
+    # whoever may read the parameter. A certificate of the user's own may be under another key.
+    own = [name for name in (topology.tls.certificate_parameter, topology.tls.key_parameter) if name in parameters]
+    if own:
+        yield {
+            "Sid": "DecryptProvidedCertificate",
+            "Effect": "Allow",
+            "Action": "kms:Decrypt",
+            "Resource": account.arn("kms", "key/*"),
+            "Condition": {
+                "StringEquals": {
+                    "kms:ViaService": f"ssm.{account.region}.amazonaws.com",
+                    "kms:EncryptionContext:PARAMETER_ARN": [arn(str(name)) for name in own],
+                }
+            },
+        }
+    yield {"Sid": "WriteOwnState", "Effect": "Allow", "Action": "ssm:PutParameter", "Resource": state}
+    if server.has(Role.DATABASE):
+        yield {"Sid": "TakeToken", "Effect": "Allow", "Action": "ssm:PutParameter", "Resource": token}
+        # The token says that this stack's data exists. Nobody on a server may change it once it is there.
+        yield {
+            "Sid": "NeverOverwriteToken",
+            "Effect": "Deny",
+            "Action": "ssm:PutParameter",
+            "Resource": token,
+            "Condition": {"StringEquals": {"ssm:Overwrite": "true"}},
+        }
+
+
+def _address(topology: Topology, server: Server, account: Account) -> Iterator[Statement]:
+    if topology.edge is not Edge.FLOATING_EIP or not server.has(Role.LOAD_BALANCER):
+        return
+    peers = [peer.name for peer in topology.load_balancers]
+    stack = {f"aws:ResourceTag/{TAG_STACK}": topology.stack}
+    # AssociateAddress is asked about each thing that it touches: the address, the instance and its interface.
+    yield {
+        "Sid": "MoveAddress",
+        "Effect": "Allow",
+        "Action": "ec2:AssociateAddress",
+        "Resource": account.arn("ec2", "elastic-ip/*"),
+        "Condition": {"StringEquals": stack},
+    }
+    yield {
+        "Sid": "MoveAddressToLoadBalancer",
+        "Effect": "Allow",
+        "Action": "ec2:AssociateAddress",
+        "Resource": account.arn("ec2", "instance/*"),
+        "Condition": {"StringEquals": {**stack, f"aws:ResourceTag/{TAG_SERVER}": peers}},
+    }
+    yield {
+        "Sid": "MoveAddressToInterface",
+        "Effect": "Allow",
+        "Action": "ec2:AssociateAddress",
+        "Resource": account.arn("ec2", "network-interface/*"),
+        "Condition": {"StringEquals": stack},
+    }
+    # Describing cannot be limited to a resource.
+    yield {
+        "Sid": "SeeAddress",
+        "Effect": "Allow",
+        "Action": ["ec2:DescribeAddresses", "ec2:DescribeInstances"],
+        "Resource": "*",
+    }
