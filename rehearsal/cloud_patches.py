@@ -1,0 +1,198 @@
+"""Where moto 5.2 differs from AWS in what Tripod uses, mended. Each function says which gap it closes."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable
+from typing import Any
+
+from moto.core.config import default_user_config
+from moto.core.exceptions import ServiceException
+from moto.core.responses import ActionResult
+from moto.ec2.models import elastic_ip_addresses
+from moto.ec2.models.amis import Ami
+from moto.ec2.models.security_groups import SecurityGroupRule
+from moto.ssm import models as ssm_models
+from moto.ssm.responses import SimpleSystemManagerResponse
+
+IMAGES = {"x86_64": "ami-0a7d26040a0000064", "arm64": "ami-0a7d26040b0000064"}
+"""The rehearsal's image under the name of Ubuntu 26.04 LTS, per architecture."""
+
+UBUNTU = "/aws/service/canonical/ubuntu/server"
+"""Public parameters of Canonical (documentation.ubuntu.com/aws, "Find Ubuntu images"):
+UBUNTU/26.04/stable/current/{amd64,arm64}/hvm/ebs-gp3/ami-id."""
+
+Managed = Callable[[str], bool]
+Start = Callable[[Any], None]
+
+_PATCHED: list[bool] = []
+
+
+def install(managed: Managed, start: Start) -> None:
+    """Patch moto, once a process.
+
+    `managed(instance_id)` says whether an instance's agent is there to take commands; `start(command)` begins a
+    command of SSM and returns at once. Later calls only replace the two functions.
+    """
+    _hooks["managed"], _hooks["start"] = managed, start
+    if _PATCHED:
+        return
+    _PATCHED.append(True)
+    # AWS has its managed policies (AmazonSSMManagedInstanceCore for one); moto leaves them out for speed.
+    default_user_config["iam"] = {"load_aws_managed_policies": True}
+    elastic_ip_addresses.random_ip = _next_elastic_ip
+    _rules_of_any_protocol()
+    _run_command()
+    _ubuntu_images()
+
+
+_hooks: dict[str, Any] = {}
+_numbers = itertools.count(10)
+
+
+def _next_elastic_ip() -> str:
+    # moto's Elastic IPs are random ones of 127.0.0.0/8, which every host would take for itself.
+    # 203.0.113.0/24 is TEST-NET-3 (RFC 5737).
+    number = next(_numbers)
+    if number > 254:
+        raise ServiceException("AddressLimitExceeded", "The rehearsal has 245 Elastic IPs.")
+    return f"203.0.113.{number}"
+
+
+def _rules_of_any_protocol() -> None:
+    # moto wants ports for every protocol but -1; EC2 wants none for those that have none, such as 112 (VRRP).
+    original = SecurityGroupRule.__init__
+
+    def init(self: Any, ec2_backend: Any, ip_protocol: str, *arguments: Any, **named: Any) -> None:
+        portless = str(ip_protocol).isdigit() and str(ip_protocol) not in {"1", "6", "17"}
+        if not portless:
+            original(self, ec2_backend, ip_protocol, *arguments, **named)
+            return
+        group_id, _, _, *rest = arguments if arguments else (named.pop("group_id"), 0, 0)
+        named.pop("from_port", None)
+        named.pop("to_port", None)
+        original(self, ec2_backend, "-1", group_id, None, None, *rest, **named)
+        self.ip_protocol = str(ip_protocol)
+
+    SecurityGroupRule.__init__ = init
+
+
+def _run_command() -> None:
+    # moto answers Success at once and runs nothing.
+    original = ssm_models.SimpleSystemManagerBackend.send_command
+
+    def send_command(self: Any, *arguments: Any, **named: Any) -> Any:
+        if named.get("document_name") != "AWS-RunShellScript":
+            raise ServiceException("InvalidDocument", "The rehearsal runs AWS-RunShellScript only.")
+        unknown = [one for one in named.get("instance_ids") or [] if not _hooks["managed"](one)]
+        if unknown:
+            raise ServiceException("InvalidInstanceId", f"Instances {unknown} not in a valid state for account")
+        command = original(self, *arguments, **named)
+        command.status = command.status_details = "InProgress"
+        command.completed_count = 0
+        for invocation in command.invocations:
+            invocation.update(Status="InProgress", StatusDetails="InProgress", ResponseCode=-1)
+        _hooks["start"](command)
+        return command
+
+    ssm_models.SimpleSystemManagerBackend.send_command = send_command
+
+    # moto has neither of these two operations.
+    def cancel_command(self: Any) -> ActionResult:
+        command = self.ssm_backend.get_command_by_id(self._get_param("CommandId"))
+        command.cancelled = True
+        return ActionResult({})
+
+    def describe_instance_information(self: Any) -> ActionResult:
+        from moto.ec2.models import ec2_backends  # noqa: PLC0415  (after the settings above)
+
+        backend = ec2_backends[self.current_account][self.region]
+        return ActionResult(
+            {
+                "InstanceInformationList": [
+                    {
+                        "InstanceId": instance.id,
+                        "PingStatus": "Online",
+                        "AgentVersion": "3.3.0.0",
+                        "PlatformType": "Linux",
+                        "PlatformName": "Debian GNU/Linux",
+                        "ResourceType": "EC2Instance",
+                        "IPAddress": instance.private_ip,
+                        "ComputerName": instance.private_dns_name,
+                    }
+                    for instance in backend.all_instances()
+                    if _wanted(self, instance.id) and _hooks["managed"](instance.id)
+                ]
+            }
+        )
+
+    SimpleSystemManagerResponse.cancel_command = cancel_command
+    SimpleSystemManagerResponse.describe_instance_information = describe_instance_information
+
+
+def _wanted(request: Any, instance_id: str) -> bool:
+    given = [
+        *(request._get_param("Filters") or []),
+        *(
+            {"Key": item.get("key"), "Values": item.get("valueSet")}
+            for item in request._get_param("InstanceInformationFilterList") or []
+        ),
+    ]
+    return all(instance_id in (item.get("Values") or []) for item in given if item.get("Key") == "InstanceIds")
+
+
+def _ubuntu_images() -> None:
+    # moto knows the public parameters of Amazon's images, not those of Canonical's.
+    original = ssm_models.ParameterDict._check_loading_status
+
+    def check(self: Any, key: str) -> None:
+        original(self, key)
+        key = str(key or "")
+        if not key.startswith(f"{UBUNTU}/") or dict.__contains__(self, key):
+            return
+        # .../server/RELEASE/stable/current/ARCH/hvm/ebs-gp3/ami-id
+        parts = key.removeprefix(f"{UBUNTU}/").split("/")
+        architecture = {"amd64": "x86_64", "arm64": "arm64"}.get(parts[3] if len(parts) > 3 else "")
+        if architecture is None or parts[-1] != "ami-id":
+            return
+        from moto.core.utils import utcnow  # noqa: PLC0415
+
+        dict.__setitem__(
+            self,
+            key,
+            [
+                ssm_models.Parameter(
+                    account_id=self.account_id,
+                    name=key,
+                    value=IMAGES[architecture],
+                    parameter_type="String",
+                    description=None,
+                    allowed_pattern=None,
+                    keyid=None,
+                    last_modified_date=utcnow(),
+                    version=1,
+                    data_type="aws:ec2:image",
+                )
+            ],
+        )
+
+    ssm_models.ParameterDict._check_loading_status = check
+
+
+def register_images(backend: Any) -> None:
+    """Make the emulated region's images those of the rehearsal: moto comes with some of 2018."""
+    backend.amis.clear()
+    for architecture, image in IMAGES.items():
+        backend.amis[image] = Ami(
+            backend,
+            image,
+            name=f"ubuntu/images/hvm-ssd-gp3/ubuntu-rehearsal-26.04-{architecture}-server",
+            description="Debian sid, in the place of Ubuntu 26.04 LTS",
+            owner_id="099720109477",  # Canonical's account
+            public=True,
+            virtualization_type="hvm",
+            architecture=architecture,
+            root_device_type="ebs",
+            root_device_name="/dev/sda1",
+            region_name=backend.region_name + "a",
+        )
