@@ -1,0 +1,74 @@
+"""Control groups (version 2): what holds every process of a host, so that a power cut misses none."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import time
+from pathlib import Path
+
+from rehearsal.shell import RehearsalError
+
+
+def hierarchy() -> Path:
+    """Where this machine has its version-2 hierarchy mounted: /sys/fs/cgroup, or /sys/fs/cgroup/unified if hybrid."""
+    for line in Path("/proc/self/mountinfo").read_text().splitlines():
+        before, _, after = line.partition(" - ")
+        if after.split()[0] == "cgroup2":
+            return Path(before.split()[4])
+    raise RehearsalError(
+        "this machine has no control groups version 2 mounted: mount -t cgroup2 cgroup2 /sys/fs/cgroup/unified"
+    )
+
+
+class Cgroup:
+    """One control group of this machine, by name."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.path = hierarchy() / name
+
+    def create(self) -> None:
+        """Make the group. No error when it is there."""
+        self.path.mkdir(exist_ok=True)
+
+    @property
+    def populated(self) -> bool:
+        """Whether any process lives in the group or below it."""
+        try:
+            return "populated 1" in (self.path / "cgroup.events").read_text().splitlines()
+        except FileNotFoundError:
+            return False
+        except OSError as error:
+            if error.errno == errno.ENODEV:  # removed between open and read
+                return False
+            raise
+
+    def kill(self, timeout: float = 20) -> None:
+        """Kill every process of the group at once (cgroup.kill) and wait until none is left.
+
+        Raises RehearsalError when one is still there after `timeout` seconds.
+        """
+        deadline = time.monotonic() + timeout
+        with contextlib.suppress(FileNotFoundError):
+            (self.path / "cgroup.kill").write_text("1")
+        while self.populated:
+            if time.monotonic() > deadline:
+                raise RehearsalError(f"processes of control group {self.name} outlived being killed by {timeout} s")
+            time.sleep(0.005)
+
+    def remove(self, timeout: float = 10) -> None:
+        """Remove the group and those below it; all must be empty. No error when it is gone."""
+        deadline = time.monotonic() + timeout
+        while self.path.is_dir():
+            below = [entry for entry in self.path.rglob("*") if entry.is_dir()]
+            try:
+                for group in sorted(below, key=lambda entry: len(entry.parts), reverse=True):
+                    group.rmdir()
+                self.path.rmdir()
+            except FileNotFoundError:
+                continue
+            except OSError as error:  # the last process is gone but its group's accounting is not, for a moment
+                if error.errno != errno.EBUSY or time.monotonic() > deadline:
+                    raise
+                time.sleep(0.005)

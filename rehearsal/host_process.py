@@ -1,0 +1,104 @@
+"""How a rehearsal host is started and entered: the commands around systemd-nspawn and nsenter."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from rehearsal.cgroup import Cgroup
+from rehearsal.paths import STATE_ROOT, StackPaths
+from rehearsal.shell import RehearsalError
+
+EXIT_REBOOT = 133  # what systemd-nspawn --keep-unit answers when the host asks to be started again
+
+# Runs in a mount namespace of its own, so the overlay and what nspawn keeps in /run end with the host.
+# A hybrid machine shows cgroup v1 in /sys/fs/cgroup; the host's systemd wants version 2 only.
+_START = """\
+set -eu
+cgroup=$1 lower=$2 disk=$3; shift 3
+echo $$ > "$cgroup/cgroup.procs"
+if [ "$(stat -f -c %T /sys/fs/cgroup)" != cgroup2fs ]; then
+    umount -R /sys/fs/cgroup
+    mount -t cgroup2 cgroup2 /sys/fs/cgroup
+fi
+mkdir -p /run/systemd/nspawn
+mount -t tmpfs -o mode=0755 tmpfs /run/systemd/nspawn
+mount -t overlay overlay -o "lowerdir=$lower,upperdir=$disk/upper,workdir=$disk/work" "$disk/root"
+umask 022
+exec systemd-nspawn --directory="$disk/root" "$@"
+"""
+
+# A group per command: what it starts can be ended with it, and a power cut of the host ends it too.
+_ENTER = """\
+set -eu
+mkdir "$1"; echo $$ > "$1/cgroup.procs"; leader=$2; shift 2
+exec nsenter --target "$leader" --all -- "$@"
+"""
+
+# nsenter gives full root of this machine; a host's root has less.
+_WITHOUT = ("sys_module", "sys_rawio", "mknod", "sys_time", "syslog", "mac_admin", "mac_override", "bpf", "perfmon")
+
+ENVIRONMENT = {
+    "PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
+    "HOME": "/root",
+    "USER": "root",
+    "LANG": "C.UTF-8",
+}
+
+
+def start_command(cgroup: Cgroup, image: Path, disk: Path, name: str, hostname: str, netns: Path) -> list[str]:
+    """The command that becomes a host: it holds the console on its standard output and ends when the host is off."""
+    return [
+        "unshare", "--mount", "--propagation", "private", "--",
+        "sh", "-c", _START, "sh", str(cgroup.path), str(image), str(disk),
+        "--quiet", "--register=no", "--keep-unit", "--boot", f"--machine={name}", f"--hostname={hostname}",
+        f"--network-namespace-path={netns}", "--console=pipe", "--resolv-conf=off", "--timezone=off",
+        "--link-journal=no", "--capability=CAP_NET_ADMIN", "--drop-capability=CAP_MKNOD",
+    ]  # fmt: skip
+
+
+def enter_command(
+    cgroup: Cgroup, leader: int, group: str, command: Sequence[str], environment: Mapping[str, str] | None = None
+) -> list[str]:
+    """The command that runs `command` as root inside the host whose first process is `leader`."""
+    variables = {**ENVIRONMENT, **(environment or {})}
+    return [
+        "sh", "-c", _ENTER, "sh", str(cgroup.path / group), str(leader),
+        "setpriv", f"--bounding-set={','.join(f'-{name}' for name in _WITHOUT)}",
+        "env", "--ignore-environment", "--chdir=/root", *(f"{key}={value}" for key, value in variables.items()),
+        *command,
+    ]  # fmt: skip
+
+
+def leader_of(cgroup: Cgroup) -> int | None:
+    """The process of this machine that is the host's first (its systemd), or None when there is none (yet)."""
+    for file in cgroup.path.rglob("cgroup.procs"):
+        try:
+            members = file.read_text().split()
+        except OSError:  # the group went away while we looked
+            continue
+        for member in members:
+            try:
+                status = Path(f"/proc/{member}/status").read_text()
+                program = Path(f"/proc/{member}/exe").readlink()
+            except (FileNotFoundError, ProcessLookupError):
+                continue
+            numbers = next(line for line in status.splitlines() if line.startswith("NSpid:")).split()[1:]
+            if numbers[1:] == ["1"] and program.name == "systemd":
+                return int(member)
+    return None
+
+
+def shell_command(
+    stack: str, host: str, command: Sequence[str], *, group: str, state_root: Path = STATE_ROOT
+) -> list[str]:
+    """The command that runs `command` inside a running host, for a process that does not own the stack.
+
+    `group` names a control group that is made for it; leave_shell() removes it. Raises RehearsalError when the host
+    is not running.
+    """
+    cgroup = Cgroup(StackPaths(stack, state_root).object_name(host))
+    leader = leader_of(cgroup)
+    if leader is None:
+        raise RehearsalError(f"{host} of stack {stack} is not running")
+    return enter_command(cgroup, leader, group, command, {"TERM": "xterm-256color"})
