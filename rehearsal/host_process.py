@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
+import subprocess
+import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -89,16 +93,19 @@ def leader_of(cgroup: Cgroup) -> int | None:
     return None
 
 
-def shell_command(
-    stack: str, host: str, command: Sequence[str], *, group: str, state_root: Path = STATE_ROOT
-) -> list[str]:
-    """The command that runs `command` inside a running host, for a process that does not own the stack.
+def shell(stack: str, host: str, command: Sequence[str], *, state_root: Path = STATE_ROOT) -> int:
+    """Run `command` inside a running host on this process's own terminal; return its exit code.
 
-    `group` names a control group that is made for it; leave_shell() removes it. Raises RehearsalError when the host
-    is not running.
+    For a process that does not own the stack (the command line). Raises RehearsalError when the host is off.
     """
     cgroup = Cgroup(StackPaths(stack, state_root).object_name(host))
     leader = leader_of(cgroup)
     if leader is None:
         raise RehearsalError(f"{host} of stack {stack} is not running")
-    return enter_command(cgroup, leader, group, command, {"TERM": "xterm-256color"})
+    group = f"shell-{os.getpid()}-{time.monotonic_ns()}"
+    terminal = {"TERM": os.environ.get("TERM", "dumb")}
+    try:
+        return subprocess.call(enter_command(cgroup, leader, group, command, terminal))
+    finally:
+        with contextlib.suppress(OSError):  # it left a process behind: the group ends with the host
+            (cgroup.path / group).rmdir()

@@ -11,6 +11,7 @@ import platform
 import shutil
 import signal
 import subprocess
+import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterator
@@ -121,8 +122,7 @@ def _bootstrap(root: Path, log: Path, progress: Progress) -> None:
         )
         killer = _Deadline(process, deadline)
         try:
-            assert process.stdout is not None
-            for line in process.stdout:
+            for line in process.stdout or ():
                 record.write(line)
                 tail.append(line.rstrip())
                 if line.startswith("I: "):
@@ -143,8 +143,6 @@ class _Deadline:
     """Ends a build (its whole session) that hangs without an output line."""
 
     def __init__(self, process: subprocess.Popen[str], deadline: float) -> None:
-        import threading
-
         self.fired = False
         self._process = process
         self._timer = threading.Timer(max(0.0, deadline - time.monotonic()), self._fire)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import itertools
 import os
-import shutil
 import signal
 import stat
 import subprocess
@@ -17,10 +16,10 @@ from pathlib import Path
 
 from rehearsal import namespace
 from rehearsal.cgroup import Cgroup
-from rehearsal.firewall_rules import API_ADDRESS
 from rehearsal.host_process import EXIT_REBOOT, enter_command, leader_of, start_command
 from rehearsal.image_settings import GATE
 from rehearsal.network import Fabric
+from rehearsal.root_disk import RootDisk
 from rehearsal.shell import EXIT_TIMEOUT, RehearsalError, Result, run
 from rehearsal.volume import BY_ID, Volume, power_cut
 
@@ -30,14 +29,6 @@ class Power(StrEnum):
 
     ON = "on"
     OFF = "off"
-
-
-def aws_config(region: str, endpoint: str = f"http://{API_ADDRESS}") -> str:
-    """Text of /root/.aws/config that points boto3 and the AWS CLI at the emulated AWS (buckets by path: no DNS)."""
-    return (
-        f"[default]\nregion = {region}\nendpoint_url = {endpoint}\n"
-        "retries = 5\nretry_mode = standard\ns3 =\n    addressing_style = path\n"
-    )
 
 
 class Machine:
@@ -67,9 +58,8 @@ class Machine:
         self.image = image
         self.address = address
         self.subnet_cidr = subnet_cidr
-        self.disk = fabric.paths.machine(name)
+        self.disk = RootDisk(fabric.paths.machine(name), image, files or {})
         self.volumes: list[Volume] = []
-        self._files = dict(files or {})
         self._on_end = on_end
         self._lock = threading.RLock()
         self._process: subprocess.Popen[bytes] | None = None
@@ -102,21 +92,12 @@ class Machine:
             if self.power is Power.ON:
                 return
             deadline = time.monotonic() + timeout
-            self._prepare_disk()
+            self.disk.prepare()
             self.fabric.paths.claim(self.name)
             self._cgroup.create()
-            self.fabric.unplug(self.name)
-            netns = self.fabric.plug(self.name, self.address, self.subnet_cidr)
-            for volume in self.volumes:
-                volume.open()
-            command = start_command(
-                self._cgroup, self.image, self.disk, self._cgroup.name, self.name, namespace.DIRECTORY / netns
-            )
             try:
-                with self.console.open("ab") as console:
-                    self._process = subprocess.Popen(
-                        command, stdin=subprocess.DEVNULL, stdout=console, stderr=console, start_new_session=True
-                    )
+                netns = self.fabric.plug(self.name, self.address, self.subnet_cidr)
+                self._process = self._spawn(namespace.DIRECTORY / netns)
                 self._wait("its first process", deadline, lambda: leader_of(self._cgroup) is not None)
                 root = Path(f"/proc/{self.leader}/root")
                 for volume in self.volumes:
@@ -162,8 +143,7 @@ class Machine:
             for volume in list(self.volumes):
                 self.detach(volume)
             self.fabric.forget(self.name)
-            if self.disk.exists():
-                run(["rm", "-rf", "--one-file-system", "--", str(self.disk)], timeout=120)
+            self.disk.remove()
 
     # -- what happens inside
 
@@ -214,13 +194,8 @@ class Machine:
         if self.power is Power.ON:
             done = self.run(*command, timeout=30)
         else:
-            done = run([*command, f"--directory={self.disk / 'upper/var/log/journal'}"], check=False)
+            done = run([*command, f"--directory={self.disk.journal}"], check=False)
         return done.stdout or done.stderr
-
-    @property
-    def console(self) -> Path:
-        """File with everything that the host wrote to its console since it was made."""
-        return self.disk / "console.log"
 
     # -- volumes
 
@@ -250,25 +225,13 @@ class Machine:
 
     # -- inside
 
-    def _prepare_disk(self) -> None:
-        if (self.disk / "upper").is_dir():
-            return
-        self.disk.mkdir(mode=0o700, parents=True, exist_ok=True)
-        for part in ("work", "root", "upper.new"):
-            (self.disk / part).mkdir(mode=0o755, exist_ok=True)
-        upper = self.disk / "upper.new"
-        for path, text in self._files.items():
-            file = upper / path.lstrip("/")
-            for parent in reversed(file.relative_to(upper).parents):
-                directory, below = upper / parent, self.image / parent
-                if not directory.exists():
-                    directory.mkdir()
-                    # an overlay shows the upper directory's mode: keep the image's
-                    directory.chmod(stat.S_IMODE(below.stat().st_mode) if below.is_dir() else 0o700)
-            file.write_text(text)
-            file.chmod(0o600)
-        upper.chmod(0o755)
-        upper.rename(self.disk / "upper")
+    def _spawn(self, netns: Path) -> subprocess.Popen[bytes]:
+        disk = self.disk.directory
+        command = start_command(self._cgroup, self.image, disk, self._cgroup.name, self.name, netns)
+        with self.disk.console.open("ab") as console:
+            return subprocess.Popen(
+                command, stdin=subprocess.DEVNULL, stdout=console, stderr=console, start_new_session=True
+            )
 
     def _add_device(self, root: Path, volume: Volume) -> None:
         number = volume.open().stat().st_rdev
@@ -293,14 +256,14 @@ class Machine:
         while not predicate():
             process = self._process
             if process is None or process.poll() is not None:
-                raise RehearsalError(f"{self.name} ended while waiting for {what}; its console ends:\n{self._tail()}")
+                raise RehearsalError(
+                    f"{self.name} ended while waiting for {what}; its console ends:\n{self.disk.console_end()}"
+                )
             if time.monotonic() > deadline:
-                raise RehearsalError(f"{self.name}: no sign of {what} in time; its console ends:\n{self._tail()}")
+                raise RehearsalError(
+                    f"{self.name}: no sign of {what} in time; its console ends:\n{self.disk.console_end()}"
+                )
             time.sleep(pause)
-
-    def _tail(self, lines: int = 30) -> str:
-        text = self.console.read_text(errors="replace") if self.console.exists() else "(empty)"
-        return "\n".join(text.splitlines()[-lines:])
 
     def _watch(self, process: subprocess.Popen[bytes]) -> None:
         code = process.wait()
@@ -313,9 +276,3 @@ class Machine:
                 return
         if self._on_end is not None:
             self._on_end(self)
-
-
-def missing_tools() -> list[str]:
-    """Programs that the data plane needs and this machine does not have."""
-    tools = ("systemd-nspawn", "unshare", "nsenter", "ip", "nft", "losetup", "mmdebstrap", "journalctl")
-    return [tool for tool in tools if shutil.which(tool) is None]

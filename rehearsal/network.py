@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import ipaddress
 import socket
 import threading
@@ -10,26 +11,17 @@ from dataclasses import replace
 from pathlib import Path
 
 from rehearsal import namespace
-from rehearsal.firewall_rules import (
-    API_ADDRESS,
-    METADATA_ADDRESS,
-    WORLD_LINK,
-    Block,
-    FabricState,
-    Faults,
-    HostRules,
-    render,
-)
+from rehearsal.firewall_rules import Block, FabricState, Faults, HostRules, render
 from rehearsal.paths import STATE_ROOT, StackPaths
+from rehearsal.router import ELASTIC_CIDR, HOST_LINK, VPC_MTU, router_commands, world_commands
 from rehearsal.shell import RehearsalError, run
 
-ELASTIC_CIDR = ipaddress.IPv4Network("203.0.113.0/24")  # TEST-NET-3: Elastic IPs
-WORLD_CLIENTS = ipaddress.IPv4Network("198.51.100.128/25")  # TEST-NET-2: any of them may be a connection's source
-WORLD_ROUTER = "198.51.100.1"
-WORLD_CLIENT = "198.51.100.2"
-HOST_LINK = "ens5"  # what Nitro instances call their first interface
-VPC_MTU = 9001  # AWS: jumbo frames inside a VPC, 1500 beyond it
-WORLD_MTU = 1500
+_ROUTING = {
+    "net.ipv4.ip_forward": 1,
+    "net.ipv4.conf.all.send_redirects": 0,
+    "net.ipv4.conf.default.send_redirects": 0,
+}
+_NO_IPV6 = {"net.ipv6.conf.all.disable_ipv6": 1, "net.ipv6.conf.default.disable_ipv6": 1}
 
 
 class Fabric:
@@ -59,47 +51,11 @@ class Fabric:
         with self._lock:
             for name in ("fabric", "world"):
                 namespace.create(self.paths.claim(name))
-            namespace.sysctl(
-                self.router,
-                {
-                    "net.ipv4.ip_forward": 1,
-                    "net.ipv4.conf.all.send_redirects": 0,
-                    "net.ipv4.conf.default.send_redirects": 0,
-                    "net.ipv6.conf.all.disable_ipv6": 1,
-                    "net.ipv6.conf.default.disable_ipv6": 1,
-                },
-            )
-            namespace.sysctl(
-                self.world,
-                {
-                    "net.ipv4.ip_forward": 1,
-                    "net.ipv4.conf.all.send_redirects": 0,
-                    "net.ipv4.conf.default.send_redirects": 0,
-                    "net.ipv4.ip_nonlocal_bind": 1,
-                },
-            )
+            namespace.sysctl(self.router, {**_ROUTING, **_NO_IPV6})
+            namespace.sysctl(self.world, {**_ROUTING, "net.ipv4.ip_nonlocal_bind": 1})
             self._apply()
-            self._ip(
-                self.router,
-                f"addr add {METADATA_ADDRESS}/32 dev lo",
-                f"addr add {API_ADDRESS}/32 dev lo",
-                # Addresses without a running host behind them: ARP is answered, packets vanish without a word.
-                "link add void type veth peer name void-end",
-                "link set void arp off up",
-                f"route add {self.network} dev void metric 1000",
-                f"link add {WORLD_LINK} mtu {WORLD_MTU} type veth peer name uplink netns {self.world}",
-                f"addr add {WORLD_ROUTER}/24 dev {WORLD_LINK}",
-                f"link set {WORLD_LINK} up",
-                f"route add {ELASTIC_CIDR} via {WORLD_CLIENT} dev {WORLD_LINK}",
-            )
-            self._ip(
-                self.world,
-                f"addr add {WORLD_CLIENT}/24 dev uplink",
-                f"link set uplink mtu {WORLD_MTU} up",
-                f"route add {ELASTIC_CIDR} via {WORLD_ROUTER} dev uplink",
-                f"route add local {WORLD_CLIENTS} dev lo",
-                f"route add default via {WORLD_ROUTER} dev uplink",
-            )
+            self._ip(self.router, *router_commands(self.network, self.world))
+            self._ip(self.world, *world_commands())
 
     def down(self) -> None:
         """Remove every namespace of the fabric. No error when they are gone."""
@@ -139,9 +95,7 @@ class Fabric:
             )
             namespace.sysctl(self.router, {f"net.ipv4.conf.{link}.proxy_arp": 1})
             # the kernel delays proxied answers at random, up to 0.8 s
-            namespace.within(
-                self.router, lambda: Path(f"/proc/sys/net/ipv4/neigh/{link}/proxy_delay").write_text("0")
-            )
+            namespace.within(self.router, lambda: Path(f"/proc/sys/net/ipv4/neigh/{link}/proxy_delay").write_text("0"))
             self._ip(
                 name,
                 f"addr add {address}/{subnet.prefixlen} dev {HOST_LINK}",
@@ -295,8 +249,6 @@ class Fabric:
         """Interface of the router that leads to a host: its name, as far as 15 characters allow."""
         if len(host) <= 15:
             return host
-        import hashlib
-
         return f"{host[:8]}-{hashlib.sha256(host.encode()).hexdigest()[:6]}"
 
     def _has_link(self, link: str) -> bool:

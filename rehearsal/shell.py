@@ -39,7 +39,8 @@ class CommandError(RehearsalError):
     def __init__(self, result: Result) -> None:
         self.result = result
         said = (result.stderr.strip() or result.stdout.strip())[-2000:]
-        super().__init__(f"`{shlex.join(result.command)}` ended with exit code {result.exit_code}: {said or 'no output'}")
+        command = shlex.join(result.command)
+        super().__init__(f"`{command}` ended with exit code {result.exit_code}: {said or 'no output'}")
 
 
 EXIT_TIMEOUT = 124
@@ -53,7 +54,10 @@ def run(
     check: bool = True,
     environment: Mapping[str, str] | None = None,
 ) -> Result:
-    """Run a command of this machine to its end; seconds in `timeout`. Raises CommandError when `check` and it failed."""
+    """Run a command of this machine to its end, for `timeout` seconds at most.
+
+    Raises CommandError when `check` and it failed, RehearsalError when there is no such program.
+    """
     try:
         done = subprocess.run(
             list(command),
@@ -70,7 +74,8 @@ def run(
     except FileNotFoundError as error:
         raise RehearsalError(f"{command[0]} is not installed on this machine") from error
     except subprocess.TimeoutExpired as error:
-        result = Result(tuple(command), EXIT_TIMEOUT, _text(error.stdout), _text(error.stderr) or f"no end in {timeout} s")
+        said = _text(error.stderr) or f"no end in {timeout} s"
+        result = Result(tuple(command), EXIT_TIMEOUT, _text(error.stdout), said)
     return result.check() if check else result
 
 

@@ -1,0 +1,36 @@
+"""What a machine must have for the rehearsal to run on it."""
+
+from __future__ import annotations
+
+import os
+import platform
+import shutil
+from pathlib import Path
+
+TOOLS = {
+    "systemd-nspawn": "systemd-container",
+    "mmdebstrap": "mmdebstrap",
+    "unshare": "util-linux",
+    "nsenter": "util-linux",
+    "losetup": "mount",
+    "ip": "iproute2",
+    "tc": "iproute2",
+    "nft": "nftables",
+    "journalctl": "systemd",
+}
+"""Program -> the package of Debian and Ubuntu that has it."""
+
+
+def missing() -> list[str]:
+    """Everything that keeps the rehearsal from running here, one sentence each; empty when it can run."""
+    problems = []
+    if platform.system() != "Linux":
+        return [f"the rehearsal needs Linux; this is {platform.system()}"]
+    if os.geteuid() != 0:
+        problems.append("the rehearsal needs root (namespaces, mounts, loop devices)")
+    packages = sorted({package for tool, package in TOOLS.items() if shutil.which(tool) is None})
+    if packages:
+        problems.append(f"packages are missing: apt-get install {' '.join(packages)}")
+    if not Path("/usr/share/keyrings/debian-archive-keyring.gpg").exists():
+        problems.append("Debian's keyring is missing: apt-get install debian-archive-keyring")
+    return problems
