@@ -13,8 +13,14 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from topology import names
+
 FORMAT = 1
 """Version of the manifest's format; a host program refuses a version that it does not know."""
+
+SHARE_PROGRAMS = False
+"""Whether programs are uploaded once for the stack (keys below shared/) instead of once for each server. The
+components must upload `Bundle.shared_files` and let every instance role read shared/ first."""
 
 Action = Literal["reload", "restart"]
 
@@ -25,22 +31,28 @@ class BundleError(ValueError):
 
 @dataclass(frozen=True)
 class File:
-    """One file of a server. `path` is absolute, `mode` octal text, `owner` "user:group"."""
+    """One file of a server. `path` is absolute, `mode` octal text, `owner` "user:group".
+
+    `shared` files are the same on every server that has them: programs, not configuration. They are uploaded once
+    for the whole stack, under a key that holds their digest.
+    """
 
     path: str
     content: str
     mode: str = "0644"
     owner: str = "root:root"
+    shared: bool = False
 
     @property
     def sha256(self) -> str:
         """Hex digest of the content in UTF-8."""
         return hashlib.sha256(self.content.encode()).hexdigest()
 
-    @property
-    def key(self) -> str:
-        """Where the object lies below the server's prefix in the bucket."""
-        return f"files{self.path}"
+    def key(self, server: str) -> str:
+        """The object's key in the stack's bucket."""
+        if self.shared:
+            return f"shared/{self.sha256[:16]}{self.path}"
+        return names.file_key(server, self.path)
 
 
 @dataclass(frozen=True)
@@ -113,10 +125,15 @@ class Bundle:
         bundle._check()
         return bundle
 
+    @property
+    def shared_files(self) -> tuple[File, ...]:
+        """Those of `files` that other servers have too, byte for byte."""
+        return tuple(file for file in self.files if file.shared)
+
     def _check(self) -> None:
         paths = [f.path for f in self.files] + [s.path for s in self.secrets]
-        for what, names in (("path", paths), ("unit", [u.name for u in self.units])):
-            twice = sorted({name for name in names if names.count(name) > 1})
+        for what, claimed in (("path", paths), ("unit", [u.name for u in self.units])):
+            twice = sorted({name for name in claimed if claimed.count(name) > 1})
             if twice:
                 raise BundleError(f"{self.server}: two parts claim the {what} {', '.join(twice)}")
         relative = [path for path in paths if not path.startswith("/") or "/../" in path or path.endswith("/")]
@@ -130,21 +147,22 @@ class Bundle:
             "format": FORMAT,
             "stack": self.stack,
             "server": self.server,
-            "files": {f.path: {"sha256": f.sha256, "mode": f.mode, "owner": f.owner} for f in self.files},
-            "secrets": {
-                s.path: {"parameter": s.parameter, "mode": s.mode, "owner": s.owner} for s in self.secrets
-            },
+            "files": {f.path: self._entry(f) for f in self.files},
+            "secrets": {s.path: {"parameter": s.parameter, "mode": s.mode, "owner": s.owner} for s in self.secrets},
             "units": [
-                {"name": u.name, "files": list(u.files), "check": list(u.check), "action": u.action}
-                for u in self.units
+                {"name": u.name, "files": list(u.files), "check": list(u.check), "action": u.action} for u in self.units
             ],
             "absent_units": list(self.absent_units),
             "packages": list(self.packages),
         }
 
+    def _entry(self, file: File) -> dict[str, str]:
+        entry = {"sha256": file.sha256, "mode": file.mode, "owner": file.owner}
+        return {**entry, "key": file.key(self.server)} if file.shared else entry
+
     @property
     def digest(self) -> str:
-        """"sha256:<hex>" over the canonical JSON of everything but the digest itself."""
+        """ "sha256:<hex>" over the canonical JSON of everything but the digest itself."""
         return "sha256:" + hashlib.sha256(canonical(self.body).encode()).hexdigest()
 
     @property

@@ -8,7 +8,7 @@ import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from . import apply, boot, ready, state, status, volume
 from .errors import StepError
@@ -22,7 +22,7 @@ def client(service: str, identity: Identity) -> Any:
     from botocore.config import Config  # noqa: PLC0415
 
     config = Config(connect_timeout=5, read_timeout=20, retries={"max_attempts": 5, "mode": "standard"})
-    return boto3.client(service, region_name=identity.region, config=config)
+    return cast("Any", boto3).client(service, region_name=identity.region, config=config)
 
 
 def hand_over(staging: Path, expect: str) -> None:

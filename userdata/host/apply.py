@@ -34,6 +34,7 @@ TMPFILES = "/etc/tmpfiles.d/"
 STAGING = "/var/tmp"  # noqa: S108  a fresh directory of mode 0700 below it, made by mkdtemp
 
 CHECK_SECONDS = 120.0
+TELLING = re.compile(r"\b(alert|error|fatal|failed|unknown|invalid)\b", re.IGNORECASE)
 LOCK_FD = "TRIPOD_APPLY_LOCK_FD"
 
 
@@ -234,5 +235,5 @@ def _few(paths: Sequence[str]) -> list[str]:
 def _verdict(output: str) -> str:
     """The line that says what is wrong: checkers end with a summary that does not."""
     lines = [line.strip() for line in output.splitlines() if line.strip()]
-    telling = [line for line in lines if re.search(r"\b(alert|error|fatal|failed|unknown|invalid)\b", line, re.IGNORECASE)]
+    telling = [line for line in lines if TELLING.search(line)]
     return " ".join((telling or lines[-1:])[:1])[:500]

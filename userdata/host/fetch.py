@@ -68,10 +68,11 @@ def _content(s3: Any, identity: Identity, entry: FileEntry, system: System) -> b
         content = live.read_bytes()
         if _sha256(content) == entry.sha256:
             return content
-    key = identity.file_key(entry.path)
+    key = entry.key or identity.file_key(entry.path)
     content = _object(s3, identity, key)
-    if _sha256(content) != entry.sha256:
-        problem = f"object s3://{identity.bucket}/{key} has digest {_sha256(content)[:12]}..., not {entry.sha256[:12]}..."
+    found = _sha256(content)
+    if found != entry.sha256:
+        problem = f"object s3://{identity.bucket}/{key} has digest {found[:12]}..., not {entry.sha256[:12]}..."
         raise StepError("bundle", problem, _UPLOAD, EXIT_BUNDLE)
     return content
 

@@ -17,12 +17,16 @@ _MEND = "upload the bundle again with `pulumi up`, then apply"
 
 @dataclass(frozen=True)
 class FileEntry:
-    """A file of the bundle: its digest (hex SHA-256), mode and owner ("user:group")."""
+    """A file of the bundle: its digest (hex SHA-256), mode and owner ("user:group").
+
+    `key` is its object's key where that is not the server's own (a file that servers share).
+    """
 
     path: str
     sha256: str
     mode: int
     owner: str
+    key: str | None = None
 
 
 @dataclass(frozen=True)
@@ -46,9 +50,11 @@ class UnitEntry:
 
     def concerns(self, path: str) -> bool:
         """Whether a change of `path` is a change of this unit."""
-        return path in self.own_files or any(
-            path == entry or (entry.endswith("/") and path.startswith(entry)) for entry in self.files
-        ) or path.startswith(f"/etc/systemd/system/{self.name}.d/")
+        return (
+            path in self.own_files
+            or any(path == entry or (entry.endswith("/") and path.startswith(entry)) for entry in self.files)
+            or path.startswith(f"/etc/systemd/system/{self.name}.d/")
+        )
 
     @property
     def own_files(self) -> tuple[str, ...]:
@@ -80,10 +86,8 @@ def parse(text: str, *, stack: str, server: str, subject: str = "the manifest") 
     """The manifest of `server`. Raises StepError naming `subject` when it is damaged or another server's."""
     try:
         value = json.loads(text)
-        if not isinstance(value, dict):
-            raise TypeError("it is not an object")
-        if value.get("format") != FORMAT:
-            problem = f"{subject} has format {value.get('format')!r}, this server knows {FORMAT}"
+        if value["format"] != FORMAT:
+            problem = f"{subject} has format {value['format']!r}, this server knows {FORMAT}"
             raise StepError("bundle", problem, _MEND, EXIT_BUNDLE)
         manifest = _entries(value, text)
     except (ValueError, KeyError, TypeError, AttributeError) as error:
@@ -111,7 +115,9 @@ def _entries(value: dict[str, Any], text: str) -> Manifest:
         server=str(value["server"]),
         digest=str(value["digest"]),
         files={
-            _path(path): FileEntry(path, str(entry["sha256"]), int(entry["mode"], 8), str(entry["owner"]))
+            _path(path): FileEntry(
+                path, str(entry["sha256"]), int(entry["mode"], 8), str(entry["owner"]), entry.get("key")
+            )
             for path, entry in value["files"].items()
         },
         secrets={

@@ -19,7 +19,8 @@ def missing(system: System, names: Sequence[str]) -> list[str]:
     """Those of `names` that are not installed."""
     if not names:
         return []
-    query = system.run(["dpkg-query", "--show", "--showformat", "${Package} ${db:Status-Status}\\n", *names], timeout=60)
+    form = "${Package} ${db:Status-Status}\\n"
+    query = system.run(["dpkg-query", "--show", "--showformat", form, *names], timeout=60)
     installed = {line.split()[0] for line in query.output.splitlines() if line.endswith(" installed")}
     return [name for name in names if name not in installed]
 

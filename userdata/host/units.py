@@ -35,6 +35,11 @@ class UnitState:
         return self.load not in ("not-found", "masked")
 
     @property
+    def wanted(self) -> bool:
+        """Whether it runs, or would at the next boot."""
+        return self.active not in ("inactive", "failed") or self.enabled == "enabled"
+
+    @property
     def running(self) -> bool:
         """Active, or rightly skipped because a condition of the unit does not hold on this machine."""
         return self.active == "active" or (self.active == "inactive" and not self.condition)
@@ -70,7 +75,7 @@ def _state(name: str, block: str) -> UnitState:
 def stop_absent(system: System, names: Sequence[str]) -> list[str]:
     """Stop and disable units that this server must not run; the names of those that were."""
     states = show(system, names)
-    wrong = [n for n, s in states.items() if s.exists and (s.active not in ("inactive", "failed") or s.enabled == "enabled")]
+    wrong = [name for name, state in states.items() if state.exists and state.wanted]
     if wrong:
         _systemctl(system, "disable", "--now", *wrong)
     return wrong
@@ -121,7 +126,8 @@ def _systemctl(system: System, *words: str) -> Result:
 
 def last_words(system: System, unit: str) -> str:
     """The last line that a unit logged, empty when there is none."""
-    result = system.run(["journalctl", "--unit", unit, "--lines=1", "--output=cat", "--no-pager", "--quiet"], timeout=10)
+    command = ["journalctl", "--unit", unit, "--lines=1", "--output=cat", "--no-pager", "--quiet"]
+    result = system.run(command, timeout=10)
     return result.last_line if result.ok and result.output.strip() else ""
 
 

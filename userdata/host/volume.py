@@ -152,7 +152,7 @@ def _do(system: System, *command: str) -> None:
 
 def _root_disk(system: System) -> str | None:
     """Kernel name of the disk that holds the root file system, None where there is no such disk (a container)."""
-    number = os.stat(system.root).st_dev
+    number = system.root.stat().st_dev
     entry = system.path(f"/sys/dev/block/{os.major(number)}:{os.minor(number)}")
     if not entry.exists():
         return None

@@ -1,0 +1,1 @@
+"""The application's service: the sample in app/, or the stack's own."""

@@ -1,0 +1,1 @@
+"""What every server has: its facts, the host programs, limits of the journal, unattended security updates."""

@@ -1,0 +1,1 @@
+"""User data: the few lines by which a new server finds its bundle."""

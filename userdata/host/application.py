@@ -1,0 +1,100 @@
+"""Fetch the stack's own application: one .tar.gz, unpacked to /opt/tripod/artifact/<sha256> when its digest is right.
+
+Runs before the application starts (ExecStartPre). An artifact that is there already is not fetched again, so a restart
+needs neither S3 nor the web.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+import sys
+import tarfile
+from pathlib import Path
+from typing import IO, Any, cast
+from urllib.error import URLError
+from urllib.parse import urlsplit
+from urllib.request import urlopen
+
+from botocore.exceptions import BotoCoreError, ClientError
+
+from .errors import EXIT_BUNDLE, StepError
+from .identity import PATH, Identity
+from .system import System
+
+FACTS = "/etc/tripod/application.json"
+PLACE = "/opt/tripod/artifact"
+HTTP_SECONDS = 60.0
+CHUNK = 1 << 20
+
+_MEND = "mend the configuration key `application` and run `pulumi up`"
+
+
+def provide(system: System, artifact: str, sha256: str, s3: Any) -> Path:
+    """The directory of the unpacked artifact. Raises StepError when it cannot be fetched or has another digest."""
+    place = system.path(PLACE)
+    target = place / sha256
+    if target.is_dir():
+        return target
+    place.mkdir(parents=True, exist_ok=True)
+    archive, unpacked = place / f".{sha256}.tar.gz", place / f".{sha256}"
+    try:
+        found = _download(artifact, archive, s3)
+        if found != sha256:
+            raise StepError("application", f"{artifact} has digest {found}, not {sha256}", _MEND, EXIT_BUNDLE)
+        shutil.rmtree(unpacked, ignore_errors=True)
+        with tarfile.open(archive) as tar:
+            # The filter refuses links and names that lead out of the directory (PEP 706).
+            tar.extractall(unpacked, filter="data")
+        unpacked.chmod(0o755)
+        unpacked.rename(target)
+    except (tarfile.TarError, OSError) as error:
+        raise StepError("application", f"{artifact} cannot be unpacked ({error})", _MEND, EXIT_BUNDLE) from error
+    finally:
+        archive.unlink(missing_ok=True)
+        shutil.rmtree(unpacked, ignore_errors=True)
+    return target
+
+
+def _download(artifact: str, target: Path, s3: Any) -> str:
+    url = urlsplit(artifact)
+    try:
+        if url.scheme == "s3":
+            body = s3.get_object(Bucket=url.netloc, Key=url.path.lstrip("/"))["Body"]
+            return _copy(body, target)
+        with urlopen(artifact, timeout=HTTP_SECONDS) as answer:  # noqa: S310  the settings allow s3 and https only
+            return _copy(answer, target)
+    except (ClientError, BotoCoreError, URLError, TimeoutError) as error:
+        raise StepError("application", f"{artifact} cannot be fetched ({error})", _MEND, EXIT_BUNDLE) from error
+
+
+def _copy(source: IO[bytes], target: Path) -> str:
+    digest = hashlib.sha256()
+    with target.open("wb") as file:
+        while chunk := source.read(CHUNK):
+            digest.update(chunk)
+            file.write(chunk)
+    return digest.hexdigest()
+
+
+def main() -> int:
+    """Provide the artifact that the bundle names; the exit code."""
+    system = System()
+    server = "this server"
+    try:
+        identity = Identity.load(system.path(PATH))
+        server = identity.server
+        facts = json.loads(system.path(FACTS).read_text())
+        import boto3  # noqa: PLC0415
+
+        s3 = cast("Any", boto3).client("s3", region_name=identity.region)
+        print(f"{server}: {provide(system, facts['artifact'], facts['sha256'], s3)}")
+    except StepError as error:
+        print(error.line(server), file=sys.stderr)
+        return error.code
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

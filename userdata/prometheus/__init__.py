@@ -1,0 +1,1 @@
+"""Metrics: exporters on every server, Prometheus and Alertmanager on monitoring servers."""

@@ -1,0 +1,50 @@
+"""From a topology to text: the bundle and the user data of each server.
+
+Pure: the same topology always gives the same bytes, and nothing is read but this repository's own files.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from topology.model import Server, Topology
+from userdata.app.files import files as app
+from userdata.base.files import files as base
+from userdata.boot.files import user_data
+from userdata.bundle import Bundle, File, Part
+from userdata.haproxy.files import files as haproxy
+from userdata.mysql.files import files as mysql
+from userdata.prometheus.files import files as prometheus
+
+__all__ = ["PARTS", "bundle", "shared_files", "user_data"]
+
+PARTS: tuple[Callable[[Topology, Server], Part], ...] = (base, mysql, haproxy, app, prometheus)
+"""The service folders, in the order in which their units start: a way to the database before its users."""
+
+# Units that a package or the image may start although this server has no use for them. Whatever no part asks for
+# is stopped: nothing listens that the table of flows does not know, and there is no SSH (Session Manager is used).
+OWNED_UNITS = (
+    "haproxy.service",
+    "keepalived.service",
+    "mysql.service",
+    "prometheus.service",
+    "prometheus-alertmanager.service",
+    "prometheus-mysqld-exporter.service",
+    "prometheus-node-exporter.service",
+    "ssh.service",
+    "ssh.socket",
+    "tripod-app.service",
+    "tripod-group.service",
+    "tripod-role-check.service",
+)
+
+
+def bundle(topology: Topology, server: Server) -> Bundle:
+    """Everything `server` must have. Raises userdata.bundle.BundleError when two parts contradict each other."""
+    return Bundle.of(topology.stack, server.name, [part(topology, server) for part in PARTS], OWNED_UNITS)
+
+
+def shared_files(topology: Topology) -> tuple[File, ...]:
+    """Files that several servers have byte for byte, each once, in the order of their paths."""
+    found = {file.path: file for server in topology.servers for file in bundle(topology, server).shared_files}
+    return tuple(found[path] for path in sorted(found))
