@@ -123,7 +123,7 @@ class Entries:
 
     def _add(self, key: str, text: str) -> Written:
         deadline = Deadline(WRITE_BUDGET)
-        uncertain = False
+        uncertain, attempt = False, 0
         while True:
             try:
                 with self._writer.connection(deadline) as connection:
@@ -131,9 +131,7 @@ class Entries:
                     return _insert_once(connection, key, text, tried_before=uncertain)
             except (DatabaseError, OutcomeUnknownError) as error:
                 uncertain = uncertain or isinstance(error, OutcomeUnknownError)
-                log.warning("write attempt failed: %s", error, extra={"uncertain": uncertain})
-                if deadline.allows(2 * RETRY_PAUSE):
-                    self._pause.wait(RETRY_PAUSE)
+                if self._again("write", attempt := attempt + 1, error, deadline):
                     continue
                 cause: Exception = error
             except OverloadedError as error:
@@ -186,17 +184,26 @@ class Entries:
 
     def _read(self, query: Callable[[Connection], list[Row]], budget: float) -> Read:
         deadline = Deadline(budget)
+        attempt = 0
         while True:
             try:
-                attempt = Deadline(min(READ_ATTEMPT, deadline.remaining()))
-                with self._reader.connection(attempt) as connection:
+                patience = Deadline(min(READ_ATTEMPT, deadline.remaining()))
+                with self._reader.connection(patience) as connection:
                     rows = query(connection)
                     return Read(tuple(map(Entry.from_row, rows)), connection.server)
             except DatabaseError as error:
-                log.warning("read attempt failed: %s", error)
-                if not deadline.allows(2 * RETRY_PAUSE):
+                if not self._again("read", attempt := attempt + 1, error, deadline):
                     raise UnavailableError("No database server can be read from now.") from error
-                self._pause.wait(RETRY_PAUSE)
+
+    def _again(self, action: str, attempt: int, error: Exception, deadline: Deadline) -> bool:
+        """Pause and say whether there is time for another attempt; log the first and the last."""
+        again = deadline.allows(2 * RETRY_PAUSE)
+        if attempt == 1 or not again:
+            outcome = "trying again" if again else "giving up"
+            log.warning("%s failed, %s: %s", action, outcome, error, extra={"attempt": attempt})
+        if again:
+            self._pause.wait(RETRY_PAUSE)
+        return again
 
 
 def _insert_once(connection: Connection, key: str, text: str, *, tried_before: bool) -> Written:

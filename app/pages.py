@@ -74,6 +74,8 @@ def _page(
         error = error or unreadable
         message = message or f"{unreadable} This page tries again by itself, or reload it in a moment."
     shown = read.entries[:PAGE_LENGTH] if read else ()
+    if mine and before == LARGEST_ID and (not shown or mine.id > shown[0].id):
+        shown = (mine, *shown)  # the replica that was read does not have it yet
     html = render_template(
         "guestbook.html",
         entries=shown,

@@ -14,7 +14,7 @@
   const refresh = async () => {
     if (document.hidden) return;
     try {
-      const answer = await fetch("/", { cache: "no-store", signal: AbortSignal.timeout(8000) });
+      const answer = await fetch(location.href, { cache: "no-store", signal: AbortSignal.timeout(8000) });
       const page = new DOMParser().parseFromString(await answer.text(), "text/html");
       if (!answer.ok) {
         tell("The entries cannot be read now; trying again.", true);
