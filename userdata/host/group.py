@@ -1,0 +1,249 @@
+"""Brings MySQL into its group, or leads a new one (unit tripod-group.service).
+
+Once a second it observes the local mysqld, its peers and, when there is no group, the parameter store; decides
+(group_decision, a pure function that explains why two members never lead at once); and acts. Why it acts, or waits,
+is in the journal and in /run/tripod-group/state.json, which `tripod status` shows. To keep a member out of the group
+for maintenance, stop this unit first. `python3 -m host.group lead --accept-loss` lets this server lead with what it
+has, when the others are lost for good.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import signal
+import sys
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pymysql
+
+from . import accounts
+from .database import Connection, Database, Facts
+from .database_state import VIEW_PATH, DatabaseState, View, observe, read_view
+from .group_actions import carry_out
+from .group_decision import Action, Kind, Observation, Registry, decide
+from .group_peers import ask_peers
+from .group_registry import ParameterStore, RegistryError
+
+INTERVAL = 1.0
+# While something is under way the next step follows at once.
+EAGER = 0.1
+# A step that failed is tried again after 1, 2, 4, 8 and then every 10 seconds.
+BACKOFF_MAX = 10.0
+# Passwords and certificates are compared with the files this often even when no file has changed.
+RECONCILE_SECONDS = 300.0
+
+STATE = Path("/run/tripod-group/state.json")
+FORCE = Path("/run/tripod-group/lead")
+FORCE_SECONDS = 600.0
+
+LocalError = (pymysql.MySQLError, OSError, ValueError)
+
+log = logging.getLogger("tripod-group")
+
+
+class Group:
+    """The daemon's memory between two looks."""
+
+    def __init__(self, facts: Callable[[], Database]) -> None:
+        self._facts = facts
+        self._view = read_view()
+        self._fenced = bool(read_state().get("fenced"))
+        self._connection: Connection | None = None
+        self._store: ParameterStore | None = None
+        self._no_group_since: float | None = None
+        self._last = ""
+        self._failures = 0
+        self._reconciled: tuple[object, ...] = ()
+        self._reconciled_at = float("-inf")
+        self._certificates: object = None
+        self._completed = False
+
+    def step(self) -> float:
+        """Observe, decide, act; seconds until the next look."""
+        database = self._facts()
+        seen = self._observe(database)
+        action = self._decide(database, seen)
+        self._tell(action)
+        try:
+            self._act(action, database, seen)
+        except (*LocalError, *RegistryError) as error:
+            self._failures += 1
+            log.warning("%s failed: %s", action.kind.value, _text(error))
+            return min(BACKOFF_MAX, 2.0 ** (self._failures - 1))
+        if action.kind is not Kind.WAIT:
+            self._failures = 0
+        return INTERVAL if action.kind in (Kind.STAY, Kind.WAIT, Kind.REFUSE) else EAGER
+
+    def _observe(self, database: Database) -> Observation:
+        local = self._local(database)
+        in_group = local is not None and local.member_state in ("ONLINE", "RECOVERING")
+        # A healthy member need not know what its peers say.
+        alone = local is None or not in_group or local.online < database.majority
+        seen = Observation(
+            me=database.server,
+            configured=tuple(member.name for member in database.members),
+            preferred=database.preferred_primary,
+            local=local,
+            peers=ask_peers(database) if alone and local else {},
+            fenced=self._fenced,
+            forced=_forced(),
+        )
+        answered = len(seen.peers) + 1
+        if local is None or in_group or answered < seen.majority or any(p.quorate for p in seen.peers.values()):
+            self._no_group_since = None
+            return seen
+        self._no_group_since = self._no_group_since or time.monotonic()
+        return replace(seen, waited=time.monotonic() - self._no_group_since)
+
+    def _local(self, database: Database) -> DatabaseState | None:
+        try:
+            self._connection = self._connection or Connection()
+            local = observe(self._connection, database, self._view)
+        except LocalError as error:
+            if self._connection:
+                self._connection.close()
+                log.info("lost mysqld: %s", _text(error))
+            self._connection = None
+            return None
+        if local.view != self._view:
+            self._view = local.view
+            write_view(local.view)
+        if not (local.is_primary and local.super_read_only):
+            self._fenced = False
+        return local
+
+    def _decide(self, database: Database, seen: Observation) -> Action:
+        action = decide(seen)
+        if action.kind is not Kind.CONSULT:
+            return action
+        try:
+            registry = self._registry(database)
+        except RegistryError as error:
+            return Action(Kind.WAIT, f"no group; the parameter store does not answer: {_text(error)}")
+        return decide(replace(seen, registry=registry))
+
+    def _registry(self, database: Database) -> Registry:
+        return self._parameters(database).read()
+
+    def _parameters(self, database: Database) -> ParameterStore:
+        if self._store is None:
+            self._store = ParameterStore(
+                database.group_parameters, database.server, database.group_name, database.region
+            )
+        return self._store
+
+    def _act(self, action: Action, database: Database, seen: Observation) -> None:
+        if action.kind is Kind.CREATE_TOKEN:
+            if not self._parameters(database).create_token():
+                log.info("another server created the token first")
+        elif action.kind is Kind.CLAIM:
+            if not self._parameters(database).create_claim(action.number):
+                log.info("another server made claim %d first", action.number)
+        elif action.kind is Kind.STAY:
+            self._housekeeping(database, seen)
+        elif action.kind not in (Kind.WAIT, Kind.REFUSE) and seen.local:
+            carry_out(action, database, seen.local.member_state)
+            if action.kind in (Kind.FENCE, Kind.UNFENCE):
+                self._fenced = action.kind is Kind.FENCE
+                self._tell(action, again=True)
+            if action.kind is Kind.BOOTSTRAP:
+                FORCE.unlink(missing_ok=True)
+
+    def _housekeeping(self, database: Database, seen: Observation) -> None:
+        """A healthy member: certificates that were renewed, and on the primary accounts and parameters."""
+        certificates = _changed(Path("/etc/mysql/tls"))
+        if self._certificates not in (None, certificates) and self._connection:
+            self._connection.run("ALTER INSTANCE RELOAD TLS")
+            log.info("mysqld reads its certificates again")
+        self._certificates = certificates
+        if not (seen.local and seen.local.writable and self._connection):
+            self._completed, self._reconciled = False, ()
+            return
+        wanted = (*_changed(Path(database.secrets)), *_changed(accounts.SCHEMA))
+        if wanted != self._reconciled or time.monotonic() - self._reconciled_at > RECONCILE_SECONDS:
+            for line in accounts.reconcile(self._connection, database):
+                log.info("%s", line)
+            self._reconciled, self._reconciled_at = wanted, time.monotonic()
+        if not self._completed:
+            store = self._parameters(database)
+            store.complete(store.read())
+            self._completed = True
+
+    def _tell(self, action: Action, *, again: bool = False) -> None:
+        """The journal hears of every change, the state file of every look that changed something."""
+        said = f"{action.kind.value}: {action.reason}"
+        if said == self._last and not again:
+            return
+        if not again:
+            log.log(logging.WARNING if action.kind is Kind.REFUSE else logging.INFO, "%s", said)
+        self._last = said
+        at = datetime.now(UTC).isoformat(timespec="seconds")
+        _write(STATE, {"action": action.kind.value, "reason": action.reason, "at": at, "fenced": self._fenced})
+
+
+def read_state(path: Path = STATE) -> dict[str, object]:
+    """What the daemon last did: {"action", "reason", "at", "fenced"}; empty when it never ran."""
+    try:
+        raw = json.loads(path.read_text())
+    except (OSError, ValueError):
+        return {}
+    return raw if isinstance(raw, dict) else {}
+
+
+def write_view(view: View, path: Path = VIEW_PATH) -> None:
+    """Keep the view on the data volume, durably: after an outage it says who may hold newer writes."""
+    _write(path, {"id": view.id, "members": list(view.members)})
+
+
+def _write(path: Path, content: dict[str, object]) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    new = path.with_suffix(".new")
+    with new.open("w") as file:
+        json.dump(content, file, sort_keys=True)
+        file.flush()
+        os.fsync(file.fileno())
+    new.chmod(0o644)
+    new.replace(path)
+
+
+def _changed(path: Path) -> tuple[object, ...]:
+    """Changes when a file, or a file of a folder, does."""
+    files = sorted(path.iterdir()) if path.is_dir() else [path] if path.exists() else []
+    return tuple((str(file), file.stat().st_mtime_ns, file.stat().st_ino) for file in files)
+
+
+def _forced() -> bool:
+    return FORCE.exists() and time.time() - FORCE.stat().st_mtime < FORCE_SECONDS
+
+
+def _text(error: BaseException) -> str:
+    """An error without the connection's noise: MySQL's own text where there is one."""
+    return str(error.args[1]) if isinstance(error, pymysql.MySQLError) and len(error.args) > 1 else str(error)
+
+
+def main(arguments: list[str]) -> int:
+    """The daemon, or `lead --accept-loss`."""
+    logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stdout)
+    if arguments == ["lead", "--accept-loss"]:
+        FORCE.touch()
+        print(f"this server leads when no group is seen within {FORCE_SECONDS / 60:g} minutes; see tripod status")
+        return 0
+    if arguments:
+        print("usage: python3 -m host.group [lead --accept-loss]", file=sys.stderr)
+        return 2
+    stop = threading.Event()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
+    group = Group(Facts())
+    while True:
+        stop.wait(group.step())
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,175 @@
+"""Answers over HTTP whether this MySQL is the writer or a reader (unit tripod-role-check.service).
+
+HAProxy asks /writer and /reader (200 or 503, with the reason as JSON), the other members ask /state. The answer
+is majority-aware: a member that was expelled still sees itself online, but not a majority of the configured
+members. An answer is at most CACHE seconds old, and none takes longer than about a second: a hung mysqld is "no".
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import signal
+import sys
+import threading
+import time
+from collections.abc import Callable
+from http import HTTPStatus
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+
+import pymysql
+
+from .database import Connection, Database, Facts
+from .database_state import DatabaseState, observe, read_view
+
+CACHE = 0.2
+QUERY_SECONDS = 0.5
+
+# A reader whose data is older than this many seconds is no reader.
+LAG_LIMIT = 5.0
+
+log = logging.getLogger("tripod-role-check")
+
+
+def writer(state: DatabaseState, majority: int) -> tuple[bool, str]:
+    """Whether writes may come here, and why (not)."""
+    if state.member_state != "ONLINE":
+        return False, f"member is {state.member_state}"
+    if not state.is_primary:
+        return False, f"replica of {state.primary}"
+    if state.online < majority:
+        return False, f"{state.online} members online, {majority} needed"
+    if state.super_read_only:
+        return False, "primary is read-only"
+    return True, "primary"
+
+
+def reader(state: DatabaseState, majority: int) -> tuple[bool, str]:
+    """Whether reads may come here, and why (not)."""
+    if state.member_state != "ONLINE":
+        return False, f"member is {state.member_state}"
+    if state.online < majority:
+        return False, f"{state.online} members online, {majority} needed"
+    if state.lag > LAG_LIMIT:
+        return False, f"{state.lag:.1f} s behind the primary"
+    return True, "primary" if state.is_primary else f"replica of {state.primary}"
+
+
+class Probe:
+    """The latest state of the local mysqld, asked again when it is older than CACHE."""
+
+    def __init__(self, database: Callable[[], Database], connect: Callable[[], Connection]) -> None:
+        self._database = database
+        self._connect = connect
+        self._connection: Connection | None = None
+        self._lock = threading.Lock()
+        self._at = float("-inf")
+        self._state: DatabaseState | str = "never asked"
+
+    def ask(self) -> DatabaseState | str:
+        """The state, or why there is none. One thread asks mysqld, the others wait for it, bounded."""
+        asked = time.monotonic()
+        if not self._lock.acquire(timeout=2 * QUERY_SECONDS):
+            return "mysqld is slow to answer"
+        try:
+            # Measured from the call, not from now: after a wait the answer that was waited for is fresh.
+            if asked - self._at > CACHE:
+                self._state = self._refresh()
+                self._at = time.monotonic()
+            return self._state
+        finally:
+            self._lock.release()
+
+    def _refresh(self) -> DatabaseState | str:
+        for attempt in (1, 2):
+            reused = self._connection is not None
+            try:
+                self._connection = self._connection or self._connect()
+                return observe(self._connection, self._database(), read_view())
+            except (pymysql.MySQLError, OSError, ValueError) as error:
+                if self._connection:
+                    self._connection.close()
+                self._connection = None
+                # mysqld was restarted since the last question: that is no reason to say "no".
+                if not (reused and attempt == 1 and _gone(error)):
+                    return f"mysqld does not answer: {error}"
+        raise AssertionError("unreachable")
+
+
+def _gone(error: Exception) -> bool:
+    """CR_SERVER_GONE_ERROR, CR_SERVER_LOST, ER_SERVER_SHUTDOWN: but a timeout is not asked twice."""
+    return isinstance(error, pymysql.OperationalError) and error.args[0] in (2006, 1053, 2013) and not (
+        isinstance(error.__context__, TimeoutError)
+    )
+
+
+class Handler(BaseHTTPRequestHandler):
+    """GET /writer, /reader, /state."""
+
+    server: Server
+    protocol_version = "HTTP/1.1"
+    timeout = 5
+    # Header and body leave in one packet.
+    wbufsize = -1
+
+    def do_GET(self) -> None:
+        """Answer one question."""
+        if self.path not in ("/writer", "/reader", "/state"):
+            self._answer(HTTPStatus.NOT_FOUND, {"error": "ask /writer, /reader or /state"})
+            return
+        state = self.server.probe.ask()
+        if isinstance(state, str):
+            self._answer(HTTPStatus.SERVICE_UNAVAILABLE, {"ok": False, "reason": state})
+        elif self.path == "/state":
+            self._answer(HTTPStatus.OK, state.to_json())
+        else:
+            judge = writer if self.path == "/writer" else reader
+            ok, reason = judge(state, self.server.database().majority)
+            status = HTTPStatus.OK if ok else HTTPStatus.SERVICE_UNAVAILABLE
+            self._answer(status, {"ok": ok, "reason": reason, "server": state.server})
+
+    def do_OPTIONS(self) -> None:
+        """HAProxy's `option httpchk` without a method asks so."""
+        self.do_GET()
+
+    def _answer(self, status: HTTPStatus, body: dict[str, Any]) -> None:
+        content = (json.dumps(body, sort_keys=True) + "\n").encode()
+        self.send_response(status)
+        self.send_header("Content-Type", "application/json")
+        self.send_header("Content-Length", str(len(content)))
+        self.send_header("Cache-Control", "no-store")
+        self.end_headers()
+        self.wfile.write(content)
+
+    def log_message(self, format: str, *args: Any) -> None:  # noqa: A002  as in the base class
+        """Nothing: every application server asks twice a second."""
+
+
+class Server(ThreadingHTTPServer):
+    """The HTTP server on the private address."""
+
+    daemon_threads = True
+    request_queue_size = 64
+
+    def __init__(self, address: tuple[str, int], probe: Probe, database: Callable[[], Database]) -> None:
+        self.probe = probe
+        self.database = database
+        super().__init__(address, Handler)
+
+
+def main() -> int:
+    """Serve until stopped."""
+    logging.basicConfig(level=logging.INFO, format="%(message)s")
+    facts = Facts()
+    database = facts()
+    probe = Probe(facts, lambda: Connection("role_check", seconds=QUERY_SECONDS))
+    server = Server((database.me.address, database.role_check_port), probe, facts)
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
+    log.info("answering on %s:%d", *server.server_address)
+    server.serve_forever()
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,1 @@
+"""MySQL of database servers: its configuration, its group, its accounts."""

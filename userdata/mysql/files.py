@@ -1,0 +1,137 @@
+"""Files, secrets and units of a database server."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+from topology import names, ports
+from topology.model import Server, Topology
+from topology.names import Account, Role
+from userdata.bundle import File, Part, Secret, Unit
+
+CONFIGURATION = "/etc/mysql/mysql.conf.d/zz-tripod.cnf"
+INITIALISE = "/etc/mysql/tripod-initialise.sql"
+DATABASE_FACTS = "/etc/tripod/database.json"
+SECRETS = "/etc/tripod/secrets/mysql"
+TLS = {
+    "ca": "/etc/mysql/tls/ca.pem",
+    "certificate": "/etc/mysql/tls/server-cert.pem",
+    "key": "/etc/mysql/tls/server-key.pem",
+}
+ROLE_CHECK_USER = "tripod-role-check"
+
+# Seconds after which a member that sees no majority gives up its pending writes. The others need 5 s to
+# notice the loss, so a shorter time would gain nothing; a longer one only makes clients wait.
+MINORITY_SECONDS = 5
+
+# A quarter of the smallest instance type that the presets use (4 GiB).
+BUFFER_POOL_MIB = 1024
+
+# How long a member may be away and still catch up from the others' binary logs instead of a full clone.
+BINLOG_DAYS = 3
+
+_TEMPLATES = Environment(
+    loader=FileSystemLoader(Path(__file__).parent / "templates"),
+    undefined=StrictUndefined,
+    keep_trailing_newline=True,
+    autoescape=False,  # noqa: S701  configuration files, not HTML
+)
+
+
+def files(topology: Topology, server: Server) -> Part:
+    """What a database server needs for MySQL; an empty part on every other server."""
+    if not server.has(Role.DATABASE):
+        return Part()
+    values = _values(topology, server)
+
+    def rendered(path: str, template: str) -> File:
+        return File(path, _TEMPLATES.get_template(template).render(values))
+
+    return Part(
+        files=(
+            rendered(CONFIGURATION, "mysqld.cnf.j2"),
+            rendered(INITIALISE, "initialise.sql.j2"),
+            rendered("/etc/systemd/system/mysql.service.d/tripod.conf", "mysql.service.d.conf.j2"),
+            rendered("/etc/systemd/system/tripod-group.service", "tripod-group.service.j2"),
+            rendered("/etc/systemd/system/tripod-role-check.service", "tripod-role-check.service.j2"),
+            rendered("/etc/sysusers.d/tripod-database.conf", "sysusers.conf.j2"),
+            File(DATABASE_FACTS, json.dumps(facts(topology, server), indent=2, sort_keys=True) + "\n"),
+        ),
+        secrets=_secrets(topology.stack, server.name),
+        units=_units(),
+        packages=("mysql-server",),
+    )
+
+
+def facts(topology: Topology, server: Server) -> dict[str, Any]:
+    """The content of database.json: what the host programs know of the group. Read by host.database."""
+    return {
+        "stack": topology.stack,
+        "region": topology.region,
+        "server": server.name,
+        "members": [
+            {"name": member.name, "address": str(member.address), "server_id": member.server_id}
+            for member in topology.databases
+        ],
+        "group_name": topology.group_name,
+        "preferred_primary": topology.preferred_primary,
+        "group_parameters": names.group_token_parameter(topology.stack).rpartition("/")[0],
+        "mysql_port": ports.MYSQL,
+        "group_port": ports.GROUP_REPLICATION,
+        "role_check_port": ports.ROLE_CHECK,
+        "ca_file": TLS["ca"],
+        "secrets": SECRETS,
+    }
+
+
+def _values(topology: Topology, server: Server) -> dict[str, Any]:
+    return {
+        "stack": topology.stack,
+        "server": server.name,
+        "server_id": server.server_id,
+        "address": server.address,
+        "network": topology.network_cidr,
+        "group_name": topology.group_name,
+        "port": ports.MYSQL,
+        "group_port": ports.GROUP_REPLICATION,
+        "role_check_port": ports.ROLE_CHECK,
+        "role_check_user": ROLE_CHECK_USER,
+        "tls": TLS,
+        "binlog_days": BINLOG_DAYS,
+        "minority_seconds": MINORITY_SECONDS,
+        "buffer_pool_mib": BUFFER_POOL_MIB,
+    }
+
+
+def _secrets(stack: str, server: str) -> tuple[Secret, ...]:
+    tls = (
+        Secret(TLS["ca"], names.ca_certificate_parameter(stack), "0644"),
+        Secret(TLS["certificate"], names.server_certificate_parameter(stack, server), "0644"),
+        Secret(TLS["key"], names.server_key_parameter(stack, server), "0440", "root:mysql"),
+    )
+    return tls + tuple(
+        Secret(f"{SECRETS}/{account.value}", names.password_parameter(stack, account), "0400") for account in Account
+    )
+
+
+def _units() -> tuple[Unit, ...]:
+    return (
+        Unit(
+            "mysql.service",
+            # Not the certificates: tripod-group makes mysqld read them again without a restart.
+            files=(CONFIGURATION, "/etc/systemd/system/mysql.service.d/"),
+            check=("mysqld", "--defaults-file={root}" + CONFIGURATION, "--user=mysql", "--validate-config"),
+        ),
+        Unit(
+            "tripod-role-check.service",
+            files=("/etc/systemd/system/tripod-role-check.service", "/usr/local/lib/tripod/host/"),
+        ),
+        Unit(
+            "tripod-group.service",
+            files=("/etc/systemd/system/tripod-group.service", "/usr/local/lib/tripod/host/"),
+        ),
+    )
