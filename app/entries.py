@@ -19,11 +19,12 @@ from .settings import Settings
 # thread it holds is lost to readers, and a client that repeats with its key loses nothing.
 WRITE_BUDGET = 5.0
 READ_BUDGET = 3.0
-HEALTH_BUDGET = 1.0
+HEALTH_BUDGET = 1.5  # less than the 2 s that a health check waits
 CONFIRM_BUDGET = 1.0
 # After this long without an answer an attempt is given up and made again on another connection.
-READ_ATTEMPT = 1.0
+# A third of its budget for a read: one hung server must fail neither a page nor a health check.
 WRITE_ATTEMPT = 3.0
+READ_ATTEMPTS = 3
 RETRY_PAUSE = 0.1
 
 INSERT = (
@@ -187,7 +188,7 @@ class Entries:
         attempt = 0
         while True:
             try:
-                patience = Deadline(min(READ_ATTEMPT, deadline.remaining()))
+                patience = Deadline(min(budget / READ_ATTEMPTS, deadline.remaining()))
                 with self._reader.connection(patience) as connection:
                     rows = query(connection)
                     return Read(tuple(map(Entry.from_row, rows)), connection.server)

@@ -15,7 +15,7 @@ from tests.app.fakes import FakeDatabase
 
 @pytest.fixture(autouse=True)
 def _short_budgets(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("WRITE_BUDGET", "READ_BUDGET", "HEALTH_BUDGET", "CONFIRM_BUDGET", "READ_ATTEMPT"):
+    for name in ("WRITE_BUDGET", "READ_BUDGET", "HEALTH_BUDGET", "CONFIRM_BUDGET"):
         monkeypatch.setattr(module, name, 0.2)
     monkeypatch.setattr(module, "RETRY_PAUSE", 0.01)
 

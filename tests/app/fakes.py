@@ -31,6 +31,7 @@ class FakeDatabase:
     # "lost": the commit happens, its answer does not arrive; "dropped": it does not happen either.
     break_commits: list[str] = field(default_factory=list)
     replicas_lag: bool = False
+    hung: str | None = None  # the server that answers nothing
     opened: list[FakeConnection] = field(default_factory=list)
     lock: threading.Lock = field(default_factory=threading.Lock)
 
@@ -69,9 +70,11 @@ class FakeConnection:
     closed: bool = False
     hung_up: bool = False
     pending: tuple[str, str] | None = None
+    deadline: Deadline | None = None
+    waiting: threading.Event = field(default_factory=threading.Event)
 
     def bound(self, deadline: Deadline) -> None:
-        assert deadline.remaining() >= 0
+        self.deadline = deadline
 
     def query(self, statement: str, parameters: Sequence[object] = ()) -> list[Row]:
         self._alive()
@@ -123,5 +126,9 @@ class FakeConnection:
 
     def _alive(self) -> None:
         assert not self.closed, "a closed connection was used"
+        if self.server == self.database.hung:
+            assert self.deadline
+            self.waiting.wait(self.deadline.remaining())
+            raise ConnectionLostError("timed out")
         if self.hung_up:
             raise ConnectionLostError("hung up")

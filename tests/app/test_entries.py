@@ -88,6 +88,23 @@ def test_reads_go_on_when_a_connection_breaks(entries, database):
     assert [entry.key for entry in found.entries] == ["k"]
 
 
+def test_one_hung_reader_fails_neither_a_page_nor_a_health_check(entries, database):
+    for _ in range(3):
+        entries.probe()
+    database.hung = "server-1"
+    assert entries.probe() != "server-1"
+    assert entries.after(0, 10).read_from != "server-1"
+
+
+def test_a_hung_writer_costs_no_more_than_the_budget(entries, database):
+    entries.add("warm", "x")
+    database.hung = "server-1"
+    started = time.monotonic()
+    with pytest.raises(UnavailableError):
+        entries.add("k", "x")
+    assert time.monotonic() - started < 2
+
+
 def test_reads_fail_honestly_without_readers(entries, database):
     database.refuse_connections = ALWAYS
     with pytest.raises(UnavailableError):
