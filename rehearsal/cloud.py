@@ -139,6 +139,7 @@ class Cloud:
             tags={tag["key"]: tag["value"] for tag in one.get_tags()},
             tags_in_metadata=options.instance_metadata_tags == "enabled",
             launched=one.launch_time.isoformat(),
+            power_cycles=cloud_patches.power_cycles(one),
             root=root,
             disks=tuple(devices[device] for device in sorted(devices)),
         )
@@ -161,6 +162,11 @@ class Cloud:
             instance = self._ec2.get_instance(instance_id)
             if instance is not None and instance.state == "running":
                 instance.stop()
+
+    def start_instance(self, instance_id: str) -> None:
+        """Start a stopped instance, as StartInstances does."""
+        with self.lock:
+            self._ec2.start_instances([instance_id])
 
 
 def _decode(data: Any) -> bytes:

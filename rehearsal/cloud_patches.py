@@ -11,6 +11,7 @@ from moto.core.exceptions import ServiceException
 from moto.core.responses import ActionResult
 from moto.ec2.models import elastic_ip_addresses
 from moto.ec2.models.amis import Ami
+from moto.ec2.models.instances import Instance
 from moto.ec2.models.security_groups import SecurityGroupRule
 from moto.ssm import models as ssm_models
 from moto.ssm.responses import SimpleSystemManagerResponse
@@ -42,6 +43,7 @@ def install(managed: Managed, start: Start) -> None:
     default_user_config["iam"] = {"load_aws_managed_policies": True}
     elastic_ip_addresses.random_ip = _next_elastic_ip
     _rules_of_any_protocol()
+    _count_power_cycles()
     _run_command()
     _ubuntu_images()
 
@@ -75,6 +77,27 @@ def _rules_of_any_protocol() -> None:
         self.ip_protocol = str(ip_protocol)
 
     SecurityGroupRule.__init__ = init
+
+
+def _count_power_cycles() -> None:
+    # moto stops and starts at once, so a stop and start between two looks would leave no trace; a reboot never does.
+    for name in ("start", "reboot"):
+        _count_calls(name)
+
+
+def _count_calls(name: str) -> None:
+    original = getattr(Instance, name)
+
+    def counted(self: Any, *arguments: Any, **named: Any) -> Any:
+        self.power_cycles = power_cycles(self) + 1
+        return original(self, *arguments, **named)
+
+    setattr(Instance, name, counted)
+
+
+def power_cycles(instance: Any) -> int:
+    """How often an instance was started again or rebooted."""
+    return int(getattr(instance, "power_cycles", 0))
 
 
 def _run_command() -> None:

@@ -111,6 +111,20 @@ def get_instance_type(aws: Aws, arguments: dict[str, Any]) -> Answer:
     }
 
 
+def get_instance_type_offerings(aws: Aws, arguments: dict[str, Any]) -> Answer:
+    """`aws.ec2.get_instance_type_offerings`."""
+    filters = [{"Name": item["name"], "Values": item["values"]} for item in arguments.get("filters") or []]
+    location = arguments.get("locationType") or "region"
+    offers = aws.client("ec2").describe_instance_type_offerings(LocationType=location, Filters=filters)
+    found = offers["InstanceTypeOfferings"]
+    return {
+        "id": aws.region,
+        "instanceTypes": [offer["InstanceType"] for offer in found],
+        "locations": [offer["Location"] for offer in found],
+        "locationTypes": [location] * len(found),
+    }
+
+
 def get_prefix_list(aws: Aws, arguments: dict[str, Any]) -> Answer:
     """`aws.ec2.get_managed_prefix_list` and `get_prefix_list`, by name."""
     for prefix_list in aws.client("ec2").describe_managed_prefix_lists()["PrefixLists"]:
@@ -171,6 +185,7 @@ FUNCTIONS: dict[str, Callable[[Aws, dict[str, Any]], Answer]] = {
     "aws:ssm/getParameter:getParameter": get_parameter,
     "aws:ec2/getAmi:getAmi": get_ami,
     "aws:ec2/getInstanceType:getInstanceType": get_instance_type,
+    "aws:ec2/getInstanceTypeOfferings:getInstanceTypeOfferings": get_instance_type_offerings,
     "aws:ec2/getManagedPrefixList:getManagedPrefixList": get_prefix_list,
     "aws:ec2/getPrefixList:getPrefixList": get_prefix_list,
     "aws:route53/getZone:getZone": get_zone,

@@ -67,6 +67,8 @@ class Instance:
     tags_in_metadata: bool
     launched: str
     """When it was launched, ISO 8601; a stopped instance that starts again keeps it."""
+    power_cycles: int = 0
+    """How often the API started it again or rebooted it."""
     root: Disk | None = None
     disks: tuple[Disk, ...] = ()
     """Data volumes, in the order of their device names."""

@@ -38,9 +38,11 @@ class Command(Kind):
             **os.environ,
             # As inside Pulumi's own virtual environment: `python` is the one that runs the program.
             "PATH": f"{Path(sys.executable).parent}:{os.environ.get('PATH', os.defpath)}",
-            **self.aws.environment,
             **{key: str(value) for key, value in (inputs.get("environment") or {}).items()},
+            **self.aws.environment,
         }
+        # A profile of the user's would lead to a real account.
+        environment.pop("AWS_PROFILE", None)
         process = subprocess.Popen(
             [*interpreter, script],
             cwd=self.aws.project / (inputs.get("dir") or "."),

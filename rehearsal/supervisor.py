@@ -1,0 +1,239 @@
+"""The process that owns a stack's rehearsal: emulated AWS, network, hosts and the way in. One per stack."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import signal
+import sys
+import threading
+import time
+from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from rehearsal import forward
+from rehearsal.cloud import Cloud
+from rehearsal.control import Answer, Control
+from rehearsal.firewall_rules import API_ADDRESS, METADATA_ADDRESS
+from rehearsal.machine import Machine, Power
+from rehearsal.metadata import Metadata
+from rehearsal.network import Fabric
+from rehearsal.paths import StackPaths
+from rehearsal.reconciler import Host, Reconciler
+from rehearsal.run_command import RunCommand
+from rehearsal.shell import RehearsalError
+from rehearsal.view import Instance
+from topology.names import TAG_ROLES
+
+HTTP, HTTPS = 80, 443
+STATUS_TIMEOUT = 15.0
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Options:
+    """What a supervisor is started with, as JSON on its command line. `http_port` 0 is none."""
+
+    stack: str
+    region: str
+    network_cidr: str
+    image: str
+    https_port: int
+    http_port: int
+
+
+class Supervisor:
+    """Everything of one running stack."""
+
+    def __init__(self, options: Options) -> None:
+        self.options = options
+        self.paths = StackPaths(options.stack)
+        self.fabric = Fabric(options.stack, options.network_cidr)
+        # The reconciler needs the cloud's view, the cloud needs to know which hosts answer.
+        self.cloud = Cloud(
+            options.region,
+            managed=lambda instance_id: self.commands.managed(instance_id),
+            start_command=lambda command: self.commands.start(command),
+        )
+        self.reconciler = Reconciler(self.fabric, Path(options.image), options.region, self.cloud.view)
+        self.reconciler.on_power_off = self.cloud.stopped_by_host
+        self.commands = RunCommand(self.reconciler.find, self.cloud.lock)
+        self.metadata = Metadata(self._identify)
+        self.forwards: list[forward.Forward] = []
+        self.endpoint = ""
+        self.started_at = time.time()
+        self._ended = threading.Event()
+        self._control = Control(
+            self.paths.directory / "control.sock",
+            {
+                "ping": lambda _: self.describe(),
+                "status": self._status,
+                "power": self._power,
+                "fault": self._fault,
+                "instances": lambda _: self._instances(),
+                "end": lambda _: self._end(),
+            },
+        )
+
+    def run(self) -> None:
+        """Start everything, answer until told to end (or SIGTERM), then remove everything."""
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, lambda *_: self._ended.set())
+        try:
+            self._start()
+            self._ended.wait()
+            _log.info("ending")
+        finally:
+            self._finish()
+
+    def _start(self) -> None:
+        listeners = [
+            (forward.listen(port), target)
+            for port, target in ((self.options.https_port, HTTPS), (self.options.http_port, HTTP))
+            if port
+        ]
+        self.fabric.up()
+        api = forward.listen(0)
+        self.endpoint = f"http://127.0.0.1:{api.getsockname()[1]}"
+        self.cloud.serve(api)
+        self.cloud.serve(self.fabric.listen("fabric", API_ADDRESS, HTTP))
+        self.metadata.serve(self.fabric.listen("fabric", METADATA_ADDRESS, HTTP))
+        self.forwards = [
+            forward.Forward(listener, target, self.public_addresses, self._connect) for listener, target in listeners
+        ]
+        for one in self.forwards:
+            one.start()
+        self.reconciler.start()
+        self._control.start()
+        _log.info("ready: %s", self.endpoint)
+
+    def _finish(self) -> None:
+        for one in self.forwards:
+            one.close()
+        self.reconciler.close()
+        self.metadata.close()
+        self.cloud.close()
+        self.fabric.down()
+        # Last: as long as it answers, the stack is there.
+        self._control.close()
+        _log.info("ended")
+
+    def _connect(self, address: str, port: int) -> Any:
+        return self.fabric.connect("world", address, port, timeout=5)
+
+    def public_addresses(self) -> list[str]:
+        """Public addresses of the stack that lead to a host now."""
+        return sorted(self.reconciler.view.elastic)
+
+    def _identify(self, address: str) -> tuple[Instance, str | None] | None:
+        view = self.reconciler.view
+        instance = view.by_address(address)
+        if instance is None:
+            return None
+        public = next((one for one, private in view.elastic.items() if private == address), None)
+        return instance, public
+
+    def describe(self) -> Answer:
+        """What a client needs to know of this process."""
+        return {
+            **asdict(self.options),
+            "pid": os.getpid(),
+            "endpoint": self.endpoint,
+            "started_at": self.started_at,
+            "addresses": self.public_addresses(),
+        }
+
+    def _instances(self) -> Answer:
+        return {"servers": [self._server(host) for _, host in sorted(self.reconciler.hosts.items())]}
+
+    def _server(self, host: Host) -> Answer:
+        instance, machine = host.instance, host.machine
+        return {
+            "name": instance.server,
+            "roles": (instance.tags.get(TAG_ROLES) or "").split(),
+            "address": instance.address,
+            "zone": instance.zone,
+            "instance": instance.id,
+            "state": instance.state if machine.power is Power.ON or instance.state != "running" else "off",
+            "problem": host.problem,
+        }
+
+    def _status(self, _: Mapping[str, Any]) -> Answer:
+        hosts = [host for _, host in sorted(self.reconciler.hosts.items())]
+        with ThreadPoolExecutor(max_workers=max(1, len(hosts))) as pool:
+            said = list(pool.map(lambda host: tripod_status(host.machine), hosts))
+        return {
+            **self.describe(),
+            "servers": [{**self._server(host), "status": status} for host, status in zip(hosts, said, strict=True)],
+        }
+
+    def _power(self, request: Mapping[str, Any]) -> Answer:
+        server, action = str(request["server"]), request["action"]
+        if action == "start":
+            self.reconciler.hold(server, held=False)
+            host = self.reconciler.hosts[server]
+            if host.instance.state not in {"pending", "running"}:
+                self.cloud.start_instance(host.instance.id)
+        elif action in {"stop", "kill"}:
+            self.reconciler.hold(server, held=True)
+            machine = self.reconciler.hosts[server].machine
+            machine.stop() if action == "stop" else machine.kill()
+        else:
+            raise ValueError(f"unknown action {action!r}")
+        return {}
+
+    def _fault(self, request: Mapping[str, Any]) -> Answer:
+        action, arguments = request["action"], list(request.get("arguments") or [])
+        if action == "cut":
+            self.fabric.cut(*arguments)
+        elif action == "block":
+            self.fabric.block(*arguments)
+        elif action == "netem":
+            host, loss, delay = arguments
+            self.fabric.netem(host, loss=float(loss), delay=float(delay))
+        elif action == "heal":
+            self.fabric.heal(*arguments)
+        else:
+            raise ValueError(f"unknown fault {action!r}")
+        return {}
+
+    def _end(self) -> Answer:
+        self._ended.set()
+        return {"pid": os.getpid()}
+
+
+def tripod_status(machine: Machine) -> Answer:
+    """What the host says of itself (`tripod status --json`), or `{"error": ...}` when it cannot say."""
+    try:
+        result = machine.run("tripod", "status", "--json", timeout=STATUS_TIMEOUT)
+        answer = json.loads(result.stdout)
+    except RehearsalError as error:
+        return {"error": str(error)}
+    except json.JSONDecodeError:
+        return {"error": (result.stderr.strip() or result.stdout.strip() or "no answer")[-500:]}
+    return answer if isinstance(answer, dict) else {"error": "no answer"}
+
+
+def main() -> None:
+    """`python -m rehearsal.supervisor OPTIONS`: run in the foreground, log to standard error."""
+    logging.basicConfig(
+        level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s", stream=sys.stderr
+    )
+    for noisy in ("werkzeug", "botocore", "moto"):
+        logging.getLogger(noisy).setLevel(logging.WARNING)
+    options = Options(**json.loads(sys.argv[1]))
+    StackPaths(options.stack).directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+    try:
+        Supervisor(options).run()
+    except RehearsalError as error:
+        _log.error("%s", error)  # noqa: TRY400  (the message says it all)
+        sys.exit(1)
+
+
+if __name__ == "__main__":
+    main()
