@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 
 METADATA_ADDRESS = "169.254.169.254"
 API_ADDRESS = "169.254.170.10"
+ELASTIC_CIDR = "203.0.113.0/24"  # TEST-NET-3: Elastic IPs
 WORLD_LINK = "world"
 TABLE = "tripod"
 
@@ -104,7 +105,9 @@ def render(state: FabricState) -> str:
         "  }",
         "  chain border_in {",
         "    type filter hook prerouting priority -310; policy accept;",
-        f'    iifname "{WORLD_LINK}" ip saddr {{ 10.0.0.0/8, 169.254.0.0/16, 127.0.0.0/8 }} drop',
+        # private addresses mean nothing in the world
+        f'    iifname "{WORLD_LINK}" ip saddr {{ 10.0.0.0/8, 172.16.0.0/12, 192.168.0.0/16, 169.254.0.0/16 }} drop',
+        f'    iifname "{WORLD_LINK}" ip daddr != {ELASTIC_CIDR} drop',
         f'    iifname "{WORLD_LINK}" ip daddr set ip daddr map @private_of',
         # AWS's source/destination check: a host sends from its own address only.
         f'    iifname != {{ "lo", "{WORLD_LINK}" }} iifname . ip saddr != @sources drop',

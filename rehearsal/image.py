@@ -19,7 +19,7 @@ from pathlib import Path
 
 from rehearsal.image_settings import DISABLED_UNITS, FILES, MASKED_UNITS, finish
 from rehearsal.mirror import acquire_options, debian_mirror
-from rehearsal.shell import RehearsalError, run
+from rehearsal.shell import RehearsalError, run, tool_environment
 
 CACHE = Path("/var/cache/tripod-rehearsal")
 SUITE = "sid"  # the only Debian suite with MySQL; production runs Ubuntu, whose packages descend from these
@@ -92,7 +92,7 @@ def ensure(progress: Progress = quiet, cache: Path = CACHE) -> Path:
 
 
 def _bootstrap(root: Path, log: Path, progress: Progress) -> None:
-    if shutil.which("mmdebstrap") is None:
+    if shutil.which("mmdebstrap", path=tool_environment()["PATH"]) is None:
         raise RehearsalError("mmdebstrap is not installed on this machine: apt-get install mmdebstrap")
     command = [
         # mmdebstrap mounts /proc, /sys and /dev into the tree: never where anything else could see them
@@ -118,7 +118,7 @@ def _bootstrap(root: Path, log: Path, progress: Progress) -> None:
             text=True,
             errors="replace",
             start_new_session=True,
-            env={**os.environ, "DEBIAN_FRONTEND": "noninteractive", "LC_ALL": "C.UTF-8"},
+            env={**tool_environment(), "DEBIAN_FRONTEND": "noninteractive"},
         )
         killer = _Deadline(process, deadline)
         try:

@@ -20,7 +20,7 @@ from rehearsal.host_process import EXIT_REBOOT, enter_command, leader_of, start_
 from rehearsal.image_settings import GATE
 from rehearsal.network import Fabric
 from rehearsal.root_disk import RootDisk
-from rehearsal.shell import EXIT_TIMEOUT, RehearsalError, Result, run
+from rehearsal.shell import EXIT_TIMEOUT, RehearsalError, Result, run, tool_environment
 from rehearsal.volume import BY_ID, Volume, power_cut
 
 
@@ -230,7 +230,12 @@ class Machine:
         command = start_command(self._cgroup, self.image, disk, self._cgroup.name, self.name, netns)
         with self.disk.console.open("ab") as console:
             return subprocess.Popen(
-                command, stdin=subprocess.DEVNULL, stdout=console, stderr=console, start_new_session=True
+                command,
+                stdin=subprocess.DEVNULL,
+                stdout=console,
+                stderr=console,
+                start_new_session=True,
+                env=tool_environment(),
             )
 
     def _add_device(self, root: Path, volume: Volume) -> None:

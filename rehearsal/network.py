@@ -11,9 +11,9 @@ from dataclasses import replace
 from pathlib import Path
 
 from rehearsal import namespace
-from rehearsal.firewall_rules import Block, FabricState, Faults, HostRules, render
+from rehearsal.firewall_rules import ELASTIC_CIDR, Block, FabricState, Faults, HostRules, render
 from rehearsal.paths import STATE_ROOT, StackPaths
-from rehearsal.router import ELASTIC_CIDR, HOST_LINK, VPC_MTU, router_commands, world_commands
+from rehearsal.router import HOST_LINK, VPC_MTU, router_commands, world_commands
 from rehearsal.shell import RehearsalError, run
 
 _ROUTING = {
@@ -79,6 +79,8 @@ class Fabric:
         """
         subnet = ipaddress.IPv4Network(subnet_cidr)
         gateway = str(subnet.network_address + 1)
+        if host in {"fabric", "world", "void", "void-end", "lo"}:
+            raise ValueError(f"{host!r} is a name of the fabric's own")
         if ipaddress.IPv4Address(address) not in subnet:
             raise ValueError(f"address {address} of {host} is not in its subnet {subnet_cidr}")
         with self._lock:
@@ -91,7 +93,7 @@ class Fabric:
             self._ip(
                 self.router,
                 f"addr replace {gateway}/32 dev lo",
-                f"link add {link} mtu {VPC_MTU} type veth peer name {HOST_LINK} netns {name}",
+                f"link add name {link} mtu {VPC_MTU} type veth peer name {HOST_LINK} netns {name}",
             )
             namespace.sysctl(self.router, {f"net.ipv4.conf.{link}.proxy_arp": 1})
             # the kernel delays proxied answers at random, up to 0.8 s
@@ -99,10 +101,10 @@ class Fabric:
             self._ip(
                 name,
                 f"addr add {address}/{subnet.prefixlen} dev {HOST_LINK}",
-                f"link set {HOST_LINK} mtu {VPC_MTU} up",
+                f"link set dev {HOST_LINK} mtu {VPC_MTU} up",
                 f"route add default via {gateway} dev {HOST_LINK}",
             )
-            self._ip(self.router, f"link set {link} up", f"route add {address}/32 dev {link}")
+            self._ip(self.router, f"link set dev {link} up", f"route add {address}/32 dev {link}")
             return name
 
     def unplug(self, host: str) -> None:
@@ -116,7 +118,7 @@ class Fabric:
             if namespace.exists(name):
                 link = self._link(host)
                 if self._has_link(link):
-                    self._ip(self.router, f"link delete {link}")
+                    self._ip(self.router, f"link delete dev {link}")
                 namespace.delete(name)
 
     def forget(self, host: str) -> None:
@@ -157,7 +159,7 @@ class Fabric:
     def set_elastic_ips(self, addresses: Mapping[str, str]) -> None:
         """Replace all associations: public address (of 203.0.113.0/24) -> private address."""
         for public in addresses:
-            if ipaddress.IPv4Address(public) not in ELASTIC_CIDR:
+            if ipaddress.IPv4Address(public) not in ipaddress.IPv4Network(ELASTIC_CIDR):
                 raise ValueError(f"Elastic IP {public} is not in {ELASTIC_CIDR}")
         with self._lock:
             self._elastic = dict(addresses)

@@ -7,6 +7,8 @@ import platform
 import shutil
 from pathlib import Path
 
+from rehearsal.shell import tool_environment
+
 TOOLS = {
     "systemd-nspawn": "systemd-container",
     "mmdebstrap": "mmdebstrap",
@@ -28,7 +30,8 @@ def missing() -> list[str]:
         return [f"the rehearsal needs Linux; this is {platform.system()}"]
     if os.geteuid() != 0:
         problems.append("the rehearsal needs root (namespaces, mounts, loop devices)")
-    packages = sorted({package for tool, package in TOOLS.items() if shutil.which(tool) is None})
+    path = tool_environment()["PATH"]
+    packages = sorted({package for tool, package in TOOLS.items() if shutil.which(tool, path=path) is None})
     if packages:
         problems.append(f"packages are missing: apt-get install {' '.join(packages)}")
     if not Path("/usr/share/keyrings/debian-archive-keyring.gpg").exists():

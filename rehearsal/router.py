@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import ipaddress
 
-from rehearsal.firewall_rules import API_ADDRESS, METADATA_ADDRESS, WORLD_LINK
+from rehearsal.firewall_rules import API_ADDRESS, ELASTIC_CIDR, METADATA_ADDRESS, WORLD_LINK
 
-ELASTIC_CIDR = ipaddress.IPv4Network("203.0.113.0/24")  # TEST-NET-3: Elastic IPs
 WORLD_ROUTER = "198.51.100.1"  # TEST-NET-2: the world's own
 WORLD_CLIENT = "198.51.100.2"
 WORLD_CLIENTS = ipaddress.IPv4Network("198.51.100.128/25")
@@ -23,12 +22,12 @@ def router_commands(network: ipaddress.IPv4Network, world: str) -> list[str]:
         f"addr add {METADATA_ADDRESS}/32 dev lo",
         f"addr add {API_ADDRESS}/32 dev lo",
         # Addresses without a running host behind them: ARP is answered, packets vanish without a word.
-        "link add void type veth peer name void-end",
-        "link set void arp off up",
+        "link add name void type veth peer name void-end",
+        "link set dev void arp off up",
         f"route add {network} dev void metric 1000",
-        f"link add {WORLD_LINK} mtu {WORLD_MTU} type veth peer name uplink netns {world}",
+        f"link add name {WORLD_LINK} mtu {WORLD_MTU} type veth peer name uplink netns {world}",
         f"addr add {WORLD_ROUTER}/24 dev {WORLD_LINK}",
-        f"link set {WORLD_LINK} up",
+        f"link set dev {WORLD_LINK} up",
         # Elastic IPs are translated where the world begins, so even a host reaches them from outside.
         f"route add {ELASTIC_CIDR} via {WORLD_CLIENT} dev {WORLD_LINK}",
     ]
@@ -38,7 +37,7 @@ def world_commands() -> list[str]:
     """The world: many client addresses, and one way to everything else."""
     return [
         f"addr add {WORLD_CLIENT}/24 dev uplink",
-        f"link set uplink mtu {WORLD_MTU} up",
+        f"link set dev uplink mtu {WORLD_MTU} up",
         f"route add local {WORLD_CLIENTS} dev lo",
         f"route add {ELASTIC_CIDR} via {WORLD_ROUTER} dev uplink",
         f"route add default via {WORLD_ROUTER} dev uplink",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shlex
 import subprocess
 from collections.abc import Mapping, Sequence
@@ -46,6 +47,12 @@ class CommandError(RehearsalError):
 EXIT_TIMEOUT = 124
 
 
+def tool_environment() -> dict[str, str]:
+    """This process's environment with the directories where nft, ip and losetup live on PATH, and plain messages."""
+    path = [*os.environ.get("PATH", "").split(os.pathsep), "/usr/local/sbin", "/usr/sbin", "/sbin", "/usr/bin", "/bin"]
+    return {**os.environ, "PATH": os.pathsep.join(dict.fromkeys(filter(None, path))), "LC_ALL": "C.UTF-8"}
+
+
 def run(
     command: Sequence[str],
     *,
@@ -68,7 +75,7 @@ def run(
             errors="replace",
             timeout=timeout,
             check=False,
-            env=None if environment is None else dict(environment),
+            env=tool_environment() if environment is None else dict(environment),
         )
         result = Result(tuple(command), done.returncode, done.stdout, done.stderr)
     except FileNotFoundError as error:
