@@ -9,6 +9,7 @@ from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from typing import TypeVar
 
+from .bulkhead import Bulkhead
 from .connection import Connection, DatabaseError, DuplicateKeyError, Row, open_connection
 from .deadline import Deadline
 from .errors import EntryNotFoundError, OutcomeUnknownError, OverloadedError, UnavailableError
@@ -24,6 +25,7 @@ CONFIRM_BUDGET = 1.0
 # After this long without an answer an attempt is given up and made again on another connection.
 # A third of its budget for a read: one hung server must fail neither a page nor a health check.
 WRITE_ATTEMPT = 3.0
+WRITE_PATIENCE = 1.0
 READ_ATTEMPTS = 3
 RETRY_PAUSE = 0.1
 
@@ -84,7 +86,7 @@ class Entries:
     def __init__(self, writer: Pool, reader: Pool, *, writes_at_once: int = 16) -> None:
         self._writer = writer
         self._reader = reader
-        self._writes = threading.BoundedSemaphore(writes_at_once)
+        self._writes = Bulkhead(writes_at_once, WRITE_PATIENCE)
         self._pause = threading.Event()
 
     @classmethod
@@ -98,7 +100,7 @@ class Entries:
         return cls(
             writer=Pool(
                 lambda deadline: open_connection(settings.writer, deadline, autocommit=False),
-                PoolLimits(size=writers, queue=writers),
+                PoolLimits(size=writers, queue=settings.threads),
             ),
             reader=Pool(
                 lambda deadline: open_connection(settings.reader, deadline, autocommit=True),
@@ -115,12 +117,8 @@ class Entries:
         Raises OutcomeUnknownError when a commit was sent and its result is not known, UnavailableError
         when certainly nothing was stored.
         """
-        if not self._writes.acquire(blocking=False):
-            raise OverloadedError("Too many requests are waiting to write; nothing was stored.")
-        try:
+        with self._writes.place():
             return self._add(key, text)
-        finally:
-            self._writes.release()
 
     def _add(self, key: str, text: str) -> Written:
         deadline = Deadline(WRITE_BUDGET)
@@ -129,14 +127,18 @@ class Entries:
             try:
                 with self._writer.connection(deadline) as connection:
                     connection.bound(Deadline(min(WRITE_ATTEMPT, deadline.remaining())))
-                    return _insert_once(connection, key, text, tried_before=uncertain)
+                    written = _insert_once(connection, key, text, tried_before=uncertain)
             except (DatabaseError, OutcomeUnknownError) as error:
                 uncertain = uncertain or isinstance(error, OutcomeUnknownError)
+                self._writes.report(failing=True)
                 if self._again("write", attempt := attempt + 1, error, deadline):
                     continue
                 cause: Exception = error
             except OverloadedError as error:
                 cause = error
+            else:
+                self._writes.report(failing=False)
+                return written
             if uncertain:
                 raise OutcomeUnknownError(
                     "The connection was lost during the commit; repeat with the same key to settle it."
