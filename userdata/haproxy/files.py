@@ -31,7 +31,10 @@ def files(topology: Topology, server: Server) -> Part:
     return Part(
         files=(
             File(CONFIGURATION, configuration(topology, server)),
-            File(f"{paths.SYSTEMD}/haproxy.service.d/tripod.conf", render(HERE, "haproxy.service.d.conf.j2")),
+            File(
+                f"{paths.SYSTEMD}/haproxy.service.d/tripod.conf",
+                render(HERE, "haproxy.service.d.conf.j2", library=paths.LIBRARY),
+            ),
         ),
         secrets=_certificate(topology) if server.has(Role.LOAD_BALANCER) else (),
         units=(

@@ -9,6 +9,7 @@ from urllib.error import HTTPError, URLError
 from urllib.request import ProxyHandler, build_opener
 
 from . import state, units
+from .database_state import DatabaseState
 from .identity import Identity
 from .manifest import parse
 from .swap import Swap, applied
@@ -82,17 +83,40 @@ def _database(facts: Mapping[str, Any], get: Get, problems: list[str]) -> dict[s
     if not {"database", "read_replica"} & set(facts["roles"]):
         return None
     code, body = get(f"http://{facts['address']}:{ROLE_CHECK}/state")
-    try:
-        value = json.loads(body)
-    except ValueError:
-        value = None
-    if code != 200 or not isinstance(value, dict):
-        problems.append(f"the role check does not answer ({code or body.strip()})")
+    if code == 0:
+        problems.append(f"the role check does not answer ({body.strip()})")
         return None
-    fields = ("role", "member_state", "writable", "gtid_executed", "members", "online")
-    if value.get("member_state") != "ONLINE":
-        problems.append(f"the database is {value.get('member_state')}: {value.get('reason', 'see its journal')}")
-    return {name: value.get(name) for name in fields}
+    if code != 200:
+        problems.append(f"the role check knows no state: {_reason(body)}")
+        return None
+    try:
+        found = DatabaseState.from_json(json.loads(body))
+    except ValueError as error:
+        problems.append(f"the role check answers nonsense ({error})")
+        return None
+    if found.member_state != "ONLINE":
+        problems.append(f"the database is {found.member_state} in its group: see `journalctl -u tripod-group`")
+    return {
+        "role": _role(found),
+        "member_state": found.member_state,
+        "writable": found.writable,
+        "gtid_executed": str(found.executed),
+        "members": len(found.members),
+        "online": found.online,
+    }
+
+
+def _role(found: DatabaseState) -> str:
+    if found.member_state not in ("ONLINE", "RECOVERING"):
+        return "none"
+    return "primary" if found.is_primary else "replica"
+
+
+def _reason(body: str) -> str:
+    try:
+        return str(json.loads(body)["reason"])
+    except (ValueError, KeyError, TypeError):
+        return " ".join(body.split())[:200]
 
 
 def _ways_in(facts: Mapping[str, Any], get: Get, problems: list[str]) -> None:
