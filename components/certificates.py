@@ -41,14 +41,9 @@ class Authority(pulumi.ComponentResource):
 
     def __init__(self, name: str, args: AuthorityArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__("tripod:certificates:Authority", name, None, opts)
-        child = pulumi.ResourceOptions(parent=self)
-        key = tls.PrivateKey(
-            f"{name}-key",
-            algorithm="ECDSA",
-            ecdsa_curve=CURVE,
-            # Every client that trusts this authority would have to be told of another one.
-            opts=pulumi.ResourceOptions(parent=self, protect=True),
-        )
+        # Every client that trusts this authority would have to be told of another one.
+        kept = pulumi.ResourceOptions(parent=self, protect=True)
+        key = tls.PrivateKey(f"{name}-key", algorithm="ECDSA", ecdsa_curve=CURVE, opts=kept)
         certificate = tls.SelfSignedCert(
             f"{name}-certificate",
             private_key_pem=key.private_key_pem,
@@ -57,7 +52,7 @@ class Authority(pulumi.ComponentResource):
             subject={"common_name": f"Tripod {args.stack} authority", "organization": "Tripod"},
             allowed_uses=["cert_signing", "crl_signing", "digital_signature"],
             validity_period_hours=AUTHORITY_DAYS * HOURS_A_DAY,
-            opts=child,
+            opts=kept,
         )
         parameter = ca_certificate_parameter(args.stack)
         self.certificate_pem = certificate.cert_pem
@@ -69,7 +64,7 @@ class Authority(pulumi.ComponentResource):
                 type="String",
                 value=certificate.cert_pem,
                 description="Certificate of the stack's own authority",
-                opts=child,
+                opts=pulumi.ResourceOptions(parent=self),
             )
         }
         self.register_outputs({"certificatePem": self.certificate_pem})

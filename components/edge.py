@@ -123,8 +123,9 @@ class EdgeTargets(pulumi.ComponentResource):
                 for spec in args.topology.load_balancers:
                     self._associate(f"{name}-{spec.name}", args, spec.name, spec.name)
             case Kind.NLB:
+                assert args.edge.balancer is not None  # noqa: S101  (made for this edge by Edge)
                 for listener, port in LISTENERS.items():
-                    self._listen(f"{name}-{listener}", args, port)
+                    self._listen(f"{name}-{listener}", args, args.edge.balancer, port)
             case Kind.FLOATING_EIP:
                 pass
         if args.topology.domain and args.topology.hosted_zone_id:
@@ -143,8 +144,7 @@ class EdgeTargets(pulumi.ComponentResource):
             opts=pulumi.ResourceOptions(parent=self, depends_on=[args.network], delete_before_replace=True),
         )
 
-    def _listen(self, name: str, args: EdgeTargetsArgs, port: int) -> None:
-        assert args.edge.balancer is not None
+    def _listen(self, name: str, args: EdgeTargetsArgs, balancer: aws.lb.LoadBalancer, port: int) -> None:
         child = pulumi.ResourceOptions(parent=self)
         group = aws.lb.TargetGroup(
             name,
@@ -174,7 +174,7 @@ class EdgeTargets(pulumi.ComponentResource):
             )
         aws.lb.Listener(
             f"{name}-listener",
-            load_balancer_arn=args.edge.balancer.arn,
+            load_balancer_arn=balancer.arn,
             port=port,
             protocol="TCP",
             default_actions=[aws.lb.ListenerDefaultActionArgs(type="forward", target_group_arn=group.arn)],

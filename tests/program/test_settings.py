@@ -1,0 +1,143 @@
+"""Settings that change what is registered, and faulty ones, which register nothing."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pulumi
+import pytest
+
+from tests.program.evaluation import IMAGE, Evaluation, evaluate
+
+
+def refused(**more: Any) -> tuple[str, Evaluation]:
+    """The message of a configuration that cannot be used, and what was registered before it was found."""
+    with pytest.raises(pulumi.RunError) as caught:
+        evaluate(**more)
+    return str(caught.value), caught.value.evaluation  # type: ignore[attr-defined]
+
+
+def test_faults_are_said_together_and_nothing_is_created() -> None:
+    message, evaluation = refused(configured={"instancetype": "t3.large", "rootVolumeGib": "3"})
+    assert "2 problems; nothing was created" in message
+    assert "Did you mean 'instanceType'" in message
+    assert evaluation.resources == []
+    assert evaluation.asked == {}
+
+
+def test_what_settings_mean_together_is_checked_before_anything_is_asked() -> None:
+    message, evaluation = refused(configured={"hostedZoneId": "Z0123456789", "networkCidr": "10.0.0.0/8"})
+    assert "tripod:domain" in message
+    assert "tripod:networkCidr" in message
+    assert evaluation.resources == []
+    assert evaluation.asked == {}
+
+
+def test_a_zone_that_does_not_exist_creates_nothing() -> None:
+    message, evaluation = refused(configured={"zones": ["us-east-1a", "us-east-1b", "us-east-1z"]})
+    assert "us-east-1z" in message
+    # The zones have to be asked for, which takes a provider; it is nothing in AWS.
+    assert {r.type for r in evaluation.resources} <= {"pulumi:providers:aws"}
+
+
+def test_a_missing_region_is_one_clear_message() -> None:
+    message, evaluation = refused(aws={})
+    assert "pulumi config set aws:region" in message
+    assert evaluation.resources == []
+
+
+def test_any_region_and_its_zones() -> None:
+    evaluation = evaluate(region="eu-north-1")
+    assert {s.inputs["availabilityZone"] for s in evaluation.of("Subnet")} == {f"eu-north-1{z}" for z in "abc"}
+    assert evaluation.of("VpcEndpoint")[0].inputs["serviceName"] == "com.amazonaws.eu-north-1.s3"
+
+
+def test_zones_without_the_servers_type_are_passed_over() -> None:
+    zones = [f"us-east-1{letter}" for letter in "bcd"]
+    offers = {"id": "x", "locations": zones, "instanceTypes": ["t3.medium"] * 3}
+    evaluation = evaluate(answers={"getInstanceTypeOfferings": offers})
+    assert {s.inputs["availabilityZone"] for s in evaluation.of("Subnet")} == set(zones)
+
+
+def test_image_of_the_architecture_or_the_stacks_own() -> None:
+    evaluation = evaluate(configured={"instanceType": "t4g.medium"})
+    assert {i.inputs["ami"] for i in evaluation.of("Instance")} == {IMAGE}
+    assert "/arm64/" in evaluation.asked["getParameter"]["name"]
+    assert "/26.04/" in evaluation.asked["getParameter"]["name"]
+    assert "/amd64/" in evaluate().asked["getParameter"]["name"]
+    own = evaluate(configured={"image": "ami-0aaaaaaaaaaaaaaaa"})
+    assert {i.inputs["ami"] for i in own.of("Instance")} == {"ami-0aaaaaaaaaaaaaaaa"}
+    assert "getParameter" not in own.asked
+
+
+def test_verification_runs_again_when_anything_changed() -> None:
+    command = evaluate(configured={"verifyTimeoutMinutes": 7}).named("verification-command")
+    assert command.inputs["create"] == ".venv/bin/python -m operations verify --stack dev --timeout 420"
+    assert command.inputs["update"] == command.inputs["create"]
+    assert "triggers" not in command.inputs
+    environment = command.inputs["environment"]
+    assert environment["AWS_REGION"] == "us-east-1"
+    assert set(json.loads(environment["TRIPOD_EXPECTED_DIGESTS"])) == {"server-1", "server-2", "server-3"}
+    assert set(json.loads(environment["TRIPOD_INSTANCES"])) == {"server-1", "server-2", "server-3"}
+    assert set(json.loads(environment["TRIPOD_PARAMETER_VERSIONS"]).values()) == {1}
+
+
+def test_verification_comes_last() -> None:
+    evaluation = evaluate()
+    command = evaluation.named("verification-command")
+    needed = evaluation.needs(command)
+    for resource in evaluation.of("Instance", "VolumeAttachment", "EipAssociation", "BucketObjectv2", "Route"):
+        assert resource.urn in needed, resource.name
+
+
+def test_verification_can_be_left_out() -> None:
+    evaluation = evaluate(configured={"verify": False})
+    assert not evaluation.of("Command")
+
+
+def test_a_provided_certificate_takes_the_place_of_the_stacks_own() -> None:
+    own = {"mode": "provided", "certificateParameter": "/web/cert.pem", "keyParameter": "/web/key.pem"}
+    evaluation = evaluate(configured={"tls": own})
+    assert not [r for r in evaluation.resources if r.name.startswith("site-certificate")]
+    policy = json.loads(evaluation.named("server-1-policy").inputs["policy"])["Statement"]
+    readable = next(s for s in policy if s["Sid"] == "ReadOwnParameters")["Resource"]
+    assert any(arn.endswith(":parameter/web/key.pem") for arn in readable)
+    decrypt = next(s for s in policy if s["Sid"] == "DecryptProvidedCertificate")
+    assert decrypt["Condition"]["StringEquals"]["kms:ViaService"] == "ssm.us-east-1.amazonaws.com"
+    elsewhere = json.loads(evaluation.named("server-2-policy").inputs["policy"])["Statement"]
+    assert not [s for s in elsewhere if s["Sid"] == "DecryptProvidedCertificate"]
+
+
+@pytest.mark.parametrize("base", ["dev", "staging", "prod"])
+def test_a_domain_gets_its_record(base: str) -> None:
+    evaluation = evaluate(base, configured={"domain": "www.example.org", "hostedZoneId": "Z0123456789"})
+    (record,) = evaluation.of("Record")
+    assert record.inputs["name"] == "www.example.org"
+    if base == "prod":
+        assert record.inputs["aliases"][0]["name"] == "edge.elb.example"
+    else:
+        assert record.inputs["records"] == ["203.0.113.10"]
+    assert evaluation.outputs["url"] == "https://www.example.org/"
+    assert "www.example.org" in evaluation.named("site-certificate-request").inputs["dnsNames"]
+
+
+def test_health_checked_records_instead_of_a_load_balancer() -> None:
+    configured = {"edge": "dns", "domain": "www.example.org", "hostedZoneId": "Z0123456789"}
+    evaluation = evaluate("prod", configured=configured)
+    assert len(evaluation.of("Eip")) == len(evaluation.of("EipAssociation")) == len(evaluation.of("HealthCheck")) == 3
+    assert {r.inputs["multivalueAnswerRoutingPolicy"] for r in evaluation.of("Record")} == {True}
+    assert not evaluation.of("LoadBalancer")
+
+
+def test_tags_of_the_stack_are_on_everything() -> None:
+    provider = evaluate(configured={"tags": {"Team": "web"}}).named("aws")
+    tags = json.loads(provider.inputs["defaultTags"])["tags"]
+    assert tags["Team"] == "web"
+    assert tags["ManagedBy"] == "pulumi"
+
+
+def test_a_profile_is_passed_on() -> None:
+    evaluation = evaluate(aws={"region": "us-east-1", "profile": "web"})
+    assert evaluation.named("aws").inputs["profile"] == "web"
+    assert evaluation.named("verification-command").inputs["environment"]["AWS_PROFILE"] == "web"
