@@ -26,8 +26,9 @@ threads = _settings.threads
 # Longer than the longest request (5 s for a write), so that a restart loses none.
 graceful_timeout = 10
 timeout = 30
-# Longer than HAProxy keeps an idle server connection: HAProxy must be the one that closes it.
-keepalive = 75
+# One request a connection: a restart then meets no idle connection that HAProxy is about to use.
+# What is refused before it was accepted, HAProxy sends to another server.
+keepalive = 0
 # In memory, so that a slow disk cannot look like a hung worker.
 _memory = "/dev/shm"  # noqa: S108
 worker_tmp_dir = _memory if os.access(_memory, os.W_OK) else None

@@ -66,13 +66,15 @@ def _page(
     """The page as it can be shown now: without a database it still says what is the matter."""
     read: Read | None = None
     mine = None
+    passing = False  # whether the message is over as soon as the page can be read again
     try:
         read = entries().latest(PAGE_LENGTH + 1, before)
         g.read_from = read.read_from
         mine = _own_entry(posted)
     except UnavailableError as unreadable:
         error = error or unreadable
-        message = message or f"{unreadable} This page tries again by itself, or reload it in a moment."
+        if message is None:
+            message, passing = f"{unreadable} Reload the page in a moment.", True
     shown = read.entries[:PAGE_LENGTH] if read else ()
     if mine and before == LARGEST_ID and (not shown or mine.id > shown[0].id):
         shown = (mine, *shown)  # the replica that was read does not have it yet
@@ -90,6 +92,7 @@ def _page(
         key=key or new_key(),
         text_limit=TEXT_LIMIT,
         message=message,
+        passing=passing,
     )
     response = make_response(html, error.status if error else 200)
     if error and error.retry_after:

@@ -14,7 +14,9 @@
   const refresh = async () => {
     if (document.hidden) return;
     try {
-      const answer = await fetch(location.href, { cache: "no-store", signal: AbortSignal.timeout(8000) });
+      // After a form that was refused the address is that of the form.
+      const address = location.pathname === "/" ? location.href : "/";
+      const answer = await fetch(address, { cache: "no-store", signal: AbortSignal.timeout(8000) });
       const page = new DOMParser().parseFromString(await answer.text(), "text/html");
       if (!answer.ok) {
         tell("The entries cannot be read now; trying again.", true);
@@ -23,6 +25,7 @@
       for (const id of ["trace", "entries"]) {
         document.getElementById(id).replaceWith(page.getElementById(id));
       }
+      document.querySelector("[data-passing]")?.remove();
       tell("Live", false);
     } catch (error) {
       tell("No answer; trying again.", true);

@@ -116,7 +116,7 @@ def test_without_a_database_the_page_says_so(client, database):
     assert answer.status_code == 503
     assert "Retry-After" in answer.headers
     assert "cannot be read now" in answer.text
-    assert trace(answer.text) == ["server-2", "no server", "nothing yet"]
+    assert trace(answer.text) == ["server-2", "no server", "not known"]
 
 
 def test_a_lagging_replica_does_not_hide_the_visitors_own_entry(client, database):
