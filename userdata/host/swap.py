@@ -100,12 +100,13 @@ class Swap:
         for path in journal["created"]:
             self.system.path(path).unlink(missing_ok=True)
         for path in journal["paths"]:
+            _temporary(self.system.path(path)).unlink(missing_ok=True)
+        for path in journal["paths"]:
             kept = self._previous / path.lstrip("/")
             if path not in journal["created"] and os.path.lexists(kept):
                 live = self.system.path(path)
                 live.parent.mkdir(parents=True, exist_ok=True)
-                temporary = live.with_name(f".{live.name}.tripod")
-                temporary.unlink(missing_ok=True)
+                temporary = _temporary(live)
                 _copy(kept, temporary)
                 temporary.replace(live)
         self._journal.unlink()
@@ -114,7 +115,7 @@ class Swap:
     def _put(self, staged: Path, entry: FileEntry | SecretEntry) -> None:
         live = self.system.path(entry.path)
         live.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
-        temporary = live.with_name(f".{live.name}.tripod")
+        temporary = _temporary(live)
         temporary.unlink(missing_ok=True)
         # Private from its first byte: a secret must not be readable between its creation and its chmod.
         descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
@@ -129,7 +130,7 @@ class Swap:
 
 def write(path: Path, text: str, mode: int = 0o644) -> None:
     """Replace `path` by one rename, on disk before it returns."""
-    temporary = path.with_name(f".{path.name}.tripod")
+    temporary = _temporary(path)
     temporary.unlink(missing_ok=True)
     descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
     with os.fdopen(descriptor, "w") as file:
@@ -137,6 +138,10 @@ def write(path: Path, text: str, mode: int = 0o644) -> None:
         file.flush()
         os.fsync(file.fileno())
     temporary.replace(path)
+
+
+def _temporary(path: Path) -> Path:
+    return path.with_name(f".{path.name}.tripod")
 
 
 def _copy(source: Path, target: Path) -> None:
