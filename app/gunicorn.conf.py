@@ -12,10 +12,17 @@ from pathlib import Path
 chdir = str(Path(__file__).resolve().parent.parent)
 sys.path.insert(0, chdir)
 
+_loaded = set(sys.modules)
+
 from app.logs import configuration  # noqa: E402
 from app.settings import Settings  # noqa: E402
 
 _settings = Settings.from_environment(os.environ)
+
+# Workers inherit the master's modules: without this, SIGHUP would mix these with newer ones.
+for _name in set(sys.modules) - _loaded:
+    if _name.split(".")[0] == "app":
+        del sys.modules[_name]
 
 wsgi_app = "app.wsgi:application"
 bind = [str(_settings.listen)]
@@ -23,7 +30,7 @@ bind = [str(_settings.listen)]
 workers = 1
 worker_class = "gthread"
 threads = _settings.threads
-# Longer than the longest request (5 s for a write), so that a restart loses none.
+# Longer than the longest request (8 s: a form that finds neither a writer nor a reader).
 graceful_timeout = 10
 timeout = 30
 # One request a connection: a restart then meets no idle connection that HAProxy is about to use.
