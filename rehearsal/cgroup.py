@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import os
 import time
 from pathlib import Path
 
@@ -31,6 +32,11 @@ class Cgroup:
     def create(self) -> None:
         """Make the group. No error when it is there."""
         self.path.mkdir(exist_ok=True)
+
+    def groups(self) -> list[Path]:
+        """The group and all below it, each after the one it is in. Groups may come and go while we look."""
+        # os.walk passes over what vanished; Path.rglob would raise
+        return [Path(directory) for directory, _, _ in os.walk(self.path)]
 
     @property
     def populated(self) -> bool:
@@ -61,12 +67,10 @@ class Cgroup:
         """Remove the group and those below it; all must be empty. No error when it is gone."""
         deadline = time.monotonic() + timeout
         while self.path.is_dir():
-            below = [entry for entry in self.path.rglob("*") if entry.is_dir()]
             try:
-                for group in sorted(below, key=lambda entry: len(entry.parts), reverse=True):
+                for group in reversed(self.groups()):
                     group.rmdir()
-                self.path.rmdir()
-            except FileNotFoundError:
+            except FileNotFoundError:  # removed by itself (a unit of the host that just ended)
                 continue
             except OSError as error:  # the last process is gone but its group's accounting is not, for a moment
                 if error.errno != errno.EBUSY or time.monotonic() > deadline:

@@ -76,9 +76,9 @@ def enter_command(
 
 def leader_of(cgroup: Cgroup) -> int | None:
     """The process of this machine that is the host's first (its systemd), or None when there is none (yet)."""
-    for file in cgroup.path.rglob("cgroup.procs"):
+    for group in cgroup.groups():
         try:
-            members = file.read_text().split()
+            members = (group / "cgroup.procs").read_text().split()
         except OSError:  # the group went away while we looked
             continue
         for member in members:

@@ -214,7 +214,7 @@ class Machine:
         with self._lock:
             if volume not in self.volumes:
                 return
-            volume.wait_unused(timeout=5)
+            volume.wait_unused(timeout=2)
             if self.power is Power.ON:
                 root = Path(f"/proc/{self.leader}/root")
                 for link in volume.links:

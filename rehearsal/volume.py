@@ -57,31 +57,39 @@ class Volume:
             raise ValueError(f"{self.id} has {self.size_gib} GiB; EBS volumes do not shrink")
         self.size_gib = size_gib
         os.truncate(self.file, size_gib << 30)
-        if self.device is not None:
+        if self._opened():
             run(["losetup", "--set-capacity", str(self.device)])
 
     def open(self) -> Path:
         """Give the volume a loop device and return it."""
         self.create()
-        if self.device is None:
+        if not self._opened():
             command = ["losetup", "--find", "--show"]
             done = run([*command, "--direct-io=on", str(self.file)], check=False)
             if not done.ok:  # a file system without direct I/O (tmpfs)
                 done = run([*command, str(self.file)])
             self.device = Path(done.stdout.strip())
+        if self.device is None:
+            raise RehearsalError(f"no loop device for {self.id}")
         return self.device
 
     def close(self, timeout: float = 10) -> None:
         """Give the loop device back, once nothing uses it. Raises RehearsalError when it is still in use then."""
-        if self.device is None:
-            return
-        self.wait_unused(timeout)
-        run(["losetup", "--detach", str(self.device)])
+        if self._opened():
+            self.wait_unused(timeout)
+            run(["losetup", "--detach", str(self.device)])
         self.device = None
+
+    def _opened(self) -> bool:
+        """Whether the loop device still is this volume's: cleanup() may have given it back, and others reuse it."""
+        if self.device is None:
+            return False
+        backing = Path("/sys/block", self.device.name, "loop/backing_file")
+        return backing.exists() and backing.read_text().strip() == str(self.file)
 
     def wait_unused(self, timeout: float = 10) -> None:
         """Wait until no file system is mounted from the device: a killed host's mounts end a moment after it."""
-        if self.device is None:
+        if self.device is None or not self._opened():
             return
         deadline = time.monotonic() + timeout
         while True:

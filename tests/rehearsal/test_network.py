@@ -68,16 +68,18 @@ def test_a_rule_may_name_an_ip_protocol_by_number(fabric):
     def raw():
         return socket.socket(socket.AF_INET, socket.SOCK_RAW, 112)
 
-    with namespace.within(fabric.host_namespace("a"), raw) as sender:
-        with namespace.within(fabric.host_namespace("b"), raw) as receiver:
-            receiver.settimeout(2)
-            sender.sendto(b"advert", (B, 0))
-            assert receiver.recvfrom(1500)[0].endswith(b"advert")
-            fabric.block("a", "b", "112")
-            receiver.settimeout(0.3)
-            sender.sendto(b"advert", (B, 0))
-            with pytest.raises(TimeoutError):
-                receiver.recvfrom(1500)
+    with (
+        namespace.within(fabric.host_namespace("a"), raw) as sender,
+        namespace.within(fabric.host_namespace("b"), raw) as receiver,
+    ):
+        receiver.settimeout(2)
+        sender.sendto(b"advert", (B, 0))
+        assert receiver.recvfrom(1500)[0].endswith(b"advert")
+        fabric.block("a", "b", "112")
+        receiver.settimeout(0.3)
+        sender.sendto(b"advert", (B, 0))
+        with pytest.raises(TimeoutError):
+            receiver.recvfrom(1500)
 
 
 def test_established_connections_outlive_a_removed_rule_but_not_a_fault(fabric):
@@ -175,17 +177,19 @@ def test_a_cut_host_reaches_nothing_and_loss_is_a_share(fabric):
     def datagrams():
         return socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
 
-    with namespace.within(fabric.host_namespace("a"), datagrams) as sender:
-        with namespace.within(fabric.host_namespace("b"), datagrams) as receiver:
-            receiver.bind((B, 9000))
-            receiver.settimeout(0.3)
-            fabric.netem("b", loss=0.3)
-            for _ in range(250):
-                sender.sendto(b"x", (B, 9000))
-            arrived = 0
-            with contextlib.suppress(TimeoutError):
-                while receiver.recv(8):
-                    arrived += 1
+    with (
+        namespace.within(fabric.host_namespace("a"), datagrams) as sender,
+        namespace.within(fabric.host_namespace("b"), datagrams) as receiver,
+    ):
+        receiver.bind((B, 9000))
+        receiver.settimeout(0.3)
+        fabric.netem("b", loss=0.3)
+        for _ in range(250):
+            sender.sendto(b"x", (B, 9000))
+        arrived = 0
+        with contextlib.suppress(TimeoutError):
+            while receiver.recv(8):
+                arrived += 1
     assert 139 <= arrived <= 211, "30 % of 250 lost, within five standard deviations"
 
 
