@@ -27,11 +27,11 @@ class BucketArgs:
 class Bucket(pulumi.ComponentResource):
     """A private, versioned, encrypted bucket that answers over TLS only.
 
-    `bucket` is its name. `ready` are the settings that must be there before the first object is.
+    `bucket` is its name. `ready` is the last of the settings that must be there before the first object is.
     """
 
     bucket: pulumi.Output[str]
-    ready: list[pulumi.Resource]
+    ready: pulumi.Resource
 
     def __init__(self, name: str, args: BucketArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__("tripod:bundle:Bucket", name, None, opts)
@@ -84,14 +84,13 @@ class Bucket(pulumi.ComponentResource):
             # S3 wants to know first that there are versions.
             opts=pulumi.ResourceOptions(parent=self, depends_on=[versioned]),
         )
-        tls_only = aws.s3.BucketPolicy(
+        self.ready = aws.s3.BucketPolicy(
             f"{name}-tls-only",
             bucket=self.bucket,
             policy=json.dumps(_tls_only(f"arn:{args.partition}:s3:::{args.bucket}")),
-            # S3 refuses two changes of a bucket's access at once (OperationAborted).
-            opts=pulumi.ResourceOptions(parent=self, depends_on=[private]),
+            # After the block of public access: S3 refuses two changes of a bucket's access at once.
+            opts=pulumi.ResourceOptions(parent=self, depends_on=[private, owned, encrypted, versioned]),
         )
-        self.ready = [private, owned, encrypted, versioned, tls_only]
         self.register_outputs({"bucket": self.bucket})
 
 
@@ -104,6 +103,27 @@ def _tls_only(arn: str) -> dict[str, object]:
             {"Sid": "DenyOldTls", **deny, "Condition": {"NumericLessThan": {"s3:TlsVersion": "1.2"}}},
         ],
     }
+
+
+class Object(pulumi.CustomResource):
+    """An S3 object as `aws.s3.BucketObjectv2` registers it, with the four properties that Tripod uses.
+
+    The SDK's class makes futures for thirty more, which was more than half of the time of evaluating a large stack
+    (6.3 ms instead of 2.8 ms a resource with 20 servers).
+    """
+
+    def __init__(
+        self,
+        name: str,
+        *,
+        bucket: pulumi.Input[str],
+        key: str,
+        content: str,
+        content_type: str,
+        opts: pulumi.ResourceOptions,
+    ) -> None:
+        inputs = {"bucket": bucket, "key": key, "content": content, "contentType": content_type}
+        super().__init__("aws:s3/bucketObjectv2:BucketObjectv2", name, inputs, opts)
 
 
 @dataclass(frozen=True)
@@ -121,28 +141,29 @@ class ServerBundle(pulumi.ComponentResource):
     `manifest` is the object that a server's first boot must wait for.
     """
 
-    manifest: aws.s3.BucketObjectv2
+    manifest: Object
 
     def __init__(self, name: str, args: ServerBundleArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__("tripod:bundle:ServerBundle", name, None, opts)
-        server = args.server.name
+        server, bucket = args.server.name, args.bucket
+        after_bucket = pulumi.ResourceOptions(parent=self, depends_on=[bucket.ready])
         files = [
-            aws.s3.BucketObjectv2(
+            Object(
                 f"{name}-{file.path.lstrip('/')}",
-                bucket=args.bucket.bucket,
+                bucket=bucket.bucket,
                 key=names.file_key(server, file.path),
                 content=file.content,
                 content_type="text/plain; charset=utf-8",
-                opts=pulumi.ResourceOptions(parent=self, depends_on=args.bucket.ready),
+                opts=after_bucket,
             )
             for file in args.bundle.files
         ]
-        self.manifest = aws.s3.BucketObjectv2(
+        self.manifest = Object(
             f"{name}-manifest",
-            bucket=args.bucket.bucket,
+            bucket=bucket.bucket,
             key=names.manifest_key(server),
             content=args.bundle.manifest,
             content_type="application/json",
-            opts=pulumi.ResourceOptions(parent=self, depends_on=[*args.bucket.ready, *files]),
+            opts=pulumi.ResourceOptions(parent=self, depends_on=[bucket.ready, *files]),
         )
         self.register_outputs({"digest": args.bundle.digest})

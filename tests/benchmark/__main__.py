@@ -1,0 +1,81 @@
+"""`python -m tests.benchmark`: the program on plain mocks with 3 and with 100 servers, each in a fresh process."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import time
+from dataclasses import dataclass
+
+# The project's own limits, on a two-core machine: seconds for the whole process, imports included.
+LIMITS = {3: 2.0, 100: 25.0}
+# How much longer a resource may take in the large stack than in the small one.
+GROWTH = 1.25
+
+
+@dataclass(frozen=True)
+class Measurement:
+    """One process: all of it in seconds, imports and evaluation apart, and the number of resources."""
+
+    servers: int
+    total: float
+    imports: float
+    evaluation: float
+    resources: int
+
+    @property
+    def per_resource(self) -> float:
+        """Milliseconds of evaluation."""
+        return 1000 * self.evaluation / self.resources
+
+
+def servers(count: int) -> list[dict[str, object]]:
+    """The reference preset, and application servers beyond it."""
+    first: list[list[str]] = [["load_balancer", "app", "database"], ["app", "database"], ["database", "monitoring"]]
+    roles = first + [["app"]] * (count - len(first))
+    return [{"name": f"server-{number}", "roles": role} for number, role in enumerate(roles, start=1)]
+
+
+def measure(count: int) -> Measurement:
+    """Evaluate a stack of `count` servers in a new interpreter."""
+    started = time.perf_counter()
+    run = subprocess.run(
+        [sys.executable, "-m", "tests.benchmark", "--child", str(count)], check=True, stdout=subprocess.PIPE, text=True
+    )
+    total = time.perf_counter() - started
+    return Measurement(servers=count, total=total, **json.loads(run.stdout))
+
+
+def child(count: int) -> None:
+    """What the new interpreter does: import, evaluate, and print the two times."""
+    started = time.perf_counter()
+    from tests.benchmark import program  # noqa: PLC0415  (the import is part of what is measured)
+
+    imported = time.perf_counter()
+    resources = program.evaluate("dev", configured={"servers": servers(count)}).resources
+    evaluated = time.perf_counter()
+    times = {"imports": imported - started, "evaluation": evaluated - imported, "resources": len(resources)}
+    sys.stdout.write(json.dumps(times))
+
+
+def main() -> int:
+    """Print both sizes; the exit code is 1 when a limit is not kept."""
+    found = [measure(count) for count in LIMITS]
+    sys.stdout.write("servers  resources  imports  evaluation   total   limit  per resource\n")
+    for one in found:
+        sys.stdout.write(
+            f"{one.servers:7}  {one.resources:9}  {one.imports:6.2f}s  {one.evaluation:9.2f}s  {one.total:5.2f}s"
+            f"  {LIMITS[one.servers]:5.1f}s  {one.per_resource:9.2f} ms\n"
+        )
+    growth = found[-1].per_resource / found[0].per_resource
+    sys.stdout.write(f"A resource takes {growth:.2f} times as long in the large stack (limit {GROWTH:.2f}).\n")
+    kept = growth <= GROWTH and all(one.total <= LIMITS[one.servers] for one in found)
+    return 0 if kept else 1
+
+
+if __name__ == "__main__":
+    if sys.argv[1:2] == ["--child"]:
+        child(int(sys.argv[2]))
+    else:
+        sys.exit(main())
