@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from functools import cached_property
+from threading import Lock
 from typing import Any
 
 import boto3
 from botocore.config import Config
-from botocore.exceptions import BotoCoreError, ClientError
+from botocore.exceptions import BotoCoreError, ClientError, NoRegionError
 
 from operations.errors import translate
 
@@ -24,17 +26,20 @@ CONFIG = Config(
 
 
 class Aws:
-    """AWS as one account in one region. Safe to use from several threads: clients are made first, then shared."""
+    """AWS as one account in one region. Safe to use from several threads: boto3's clients are, its sessions are not."""
 
     def __init__(self, region: str | None = None, config: Config = CONFIG) -> None:
         """`region` defaults to the standard AWS environment. Raises RegionError when none is set there either."""
         self._clients: dict[str, Any] = {}
+        self._config = config
+        self._lock = Lock()
         try:
-            self._session = boto3.Session(region_name=region)
-            for service in ("ec2", "ssm", "s3", "sts"):
-                self._clients[service] = self._session.client(service, config=config)
+            # botocore itself reads AWS_DEFAULT_REGION only; everything else of AWS reads AWS_REGION first.
+            self._session = boto3.Session(region_name=region or os.environ.get("AWS_REGION") or None)
         except BotoCoreError as error:
             raise translate(error, "configuring AWS") from error
+        if not self._session.region_name:
+            raise translate(NoRegionError(), "configuring AWS")
 
     @property
     def region(self) -> str:
@@ -48,7 +53,7 @@ class Aws:
 
     def call(self, service: str, operation: str, **parameters: Any) -> dict[str, Any]:
         """One API call, by boto3's name of the operation. Raises OperationError."""
-        client = self._clients[service]
+        client = self._client(service)
         try:
             answer: dict[str, Any] = getattr(client, operation)(**parameters)
         except (BotoCoreError, ClientError) as error:
@@ -57,13 +62,22 @@ class Aws:
 
     def pages(self, service: str, operation: str, key: str, **parameters: Any) -> Iterator[dict[str, Any]]:
         """The items under `key` of every page of a paginated call. Raises OperationError."""
-        paginator = self._clients[service].get_paginator(operation)
+        paginator = self._client(service).get_paginator(operation)
         try:
             for page in paginator.paginate(**parameters):
                 yield from page.get(key, [])
         except (BotoCoreError, ClientError) as error:
             raise translate(error, self._action(service, operation)) from error
 
+    def _client(self, service: str) -> Any:
+        with self._lock:
+            if service not in self._clients:
+                try:
+                    self._clients[service] = self._session.client(service, config=self._config)  # type: ignore[call-overload]
+                except BotoCoreError as error:
+                    raise translate(error, f"configuring {service}") from error
+            return self._clients[service]
+
     def _action(self, service: str, operation: str) -> str:
-        names: dict[str, str] = self._clients[service].meta.method_to_api_mapping
+        names: dict[str, str] = self._client(service).meta.method_to_api_mapping
         return f"{service}:{names.get(operation, operation)}"

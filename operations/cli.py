@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import shlex
 from pathlib import Path
 
@@ -169,20 +168,18 @@ def switchover(stack: str, region: str | None, to: str | None, drain: int, timeo
 @main.command()
 @_stack
 @_directory
-@click.option("--region", metavar="NAME", help="Where the file names none. Default: AWS_REGION.")
-def explain(stack: str, directory: Path, region: str | None) -> None:
+def explain(stack: str, directory: Path) -> None:
     """Draw the stack, list its flows, and say what each single failure does. Needs no AWS."""
-    print_card(configuration.load_topology(stack, directory, region), console())
+    print_card(configuration.load_topology(stack, directory), console())
 
 
 @main.command()
 @_stack
 @_directory
-@click.option("--region", metavar="NAME", help="Where the file names none. Default: AWS_REGION.")
 @click.option("--markdown", is_flag=True, help="As a Markdown table.")
-def flows(stack: str, directory: Path, region: str | None, markdown: bool) -> None:
+def flows(stack: str, directory: Path, markdown: bool) -> None:
     """The firewall: who may talk to whom. Needs no AWS."""
-    rows = flow_rows(configuration.load_topology(stack, directory, region))
+    rows = flow_rows(configuration.load_topology(stack, directory))
     if markdown:
         click.echo(markdown_table(FLOW_HEADERS, rows), nl=False)
     else:
@@ -205,8 +202,6 @@ def open_shell(stack: str, region: str | None, only_print: bool, server: str) ->
 
 
 def _open(stack: str, region: str | None) -> tuple[Aws, Fleet, Runner]:
-    # Without this, botocore would look for an instance's credentials on machines that have none, for seconds.
-    os.environ.setdefault("AWS_METADATA_SERVICE_NUM_ATTEMPTS", "1")
     aws = Aws(region)
     return aws, find_fleet(aws, stack), make_runner(aws)
 

@@ -21,6 +21,9 @@ STDERR_LIMIT = 8_000
 _MINIMUM_DELIVERY_SECONDS = 30
 _POLL_SECONDS = 0.5
 
+# The agent itself ends the script at its timeout; this long it gets to say so.
+DELIVERY_GRACE_SECONDS = 10.0
+
 _RUNNING = {"Pending", "InProgress", "Delayed", "Cancelling"}
 _ENDED = {"Success", "Failed"}
 
@@ -70,8 +73,7 @@ class SsmRunner:
     def run(self, server: FleetServer, script: str, timeout: float) -> CommandResult:
         """Send, then poll the invocation until it ended. Raises OperationError, as the protocol says."""
         command = self._send(server, script, timeout)
-        # The agent itself ends the script after `timeout`; the grace lets it say so.
-        deadline = Deadline(timeout + 10)
+        deadline = Deadline(timeout + DELIVERY_GRACE_SECONDS)
         invocation = deadline.poll(lambda: self._ended(command, server), self._poll_seconds)
         if invocation is None:
             self._cancel(command, server)

@@ -6,7 +6,7 @@ from rich.console import Console
 from rich.text import Text
 
 from operations.drawing import draw
-from operations.failures import single_failures, weaknesses
+from operations.failures import describe, single_failures, weaknesses
 from operations.flow_table import HEADERS as FLOW_HEADERS
 from operations.flow_table import flow_rows
 from operations.tables import terminal_table
@@ -17,7 +17,7 @@ FAILURE_HEADERS = ("failure", "reads", "writes")
 
 def failure_rows(topology: Topology) -> list[tuple[str, str, str]]:
     """One row a failure, as in FAILURE_HEADERS."""
-    return [(failure.event, str(failure.reads), str(failure.writes)) for failure in single_failures(topology)]
+    return [(one.event, describe(one.reads), describe(one.writes)) for one in single_failures(topology)]
 
 
 def explain(topology: Topology, console: Console) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from topology.model import Server, Topology
@@ -19,27 +19,27 @@ DNS_FAILOVER = 90.0  # three Route 53 health checks 10 s apart, then a TTL of 60
 
 @dataclass(frozen=True)
 class Effect:
-    """On one path (reads or writes): seconds without it, None for as long as the failure lasts. `share` of requests."""
+    """An interruption: `share` of the requests fail for `seconds`; None: for as long as the failure lasts."""
 
     seconds: float | None
     why: str
     share: float = 1.0
 
-    @property
-    def severity(self) -> float:
-        """Orders effects; one that lasts is worse than any number of seconds."""
-        return float("inf") if self.seconds is None else self.seconds * self.share
-
     def __str__(self) -> str:
-        if self.seconds == 0:
-            return "go on"
         if self.seconds is None:
             return f"stop until it is mended: {self.why}"
-        part = "" if self.share == 1.0 else f"1 in {round(1 / self.share)} requests, "
-        return f"{part}{self.seconds:g} s: {self.why}"
+        part = "" if self.share == 1.0 else f" for 1 in {round(1 / self.share)} requests"
+        return f"stop for {self.seconds:g} s{part}: {self.why}"
 
 
-_NONE = Effect(0, "")
+# What one failure does on one path (reads or writes); empty when nobody notices.
+Effects = tuple[Effect, ...]
+
+
+def describe(effects: Effects) -> str:
+    """All effects in words. Beside one that lasts, those that pass say nothing."""
+    lasting = [effect for effect in effects if effect.seconds is None]
+    return "; ".join(str(effect) for effect in lasting or effects) or "go on"
 
 
 @dataclass(frozen=True)
@@ -47,13 +47,13 @@ class Failure:
     """One thing lost, and what that does to reads and to writes."""
 
     event: str
-    reads: Effect
-    writes: Effect
+    reads: Effects
+    writes: Effects
 
     @property
-    def single_point(self) -> bool:
-        """Whether the site cannot serve reads or writes until someone mends it."""
-        return self.reads.seconds is None or self.writes.seconds is None
+    def lasting(self) -> Effects:
+        """What stays broken until someone mends it: not empty means a single point of failure."""
+        return tuple(effect for effect in (*self.reads, *self.writes) if effect.seconds is None)
 
 
 @dataclass(frozen=True)
@@ -67,23 +67,18 @@ class Weakness:
 def single_failures(topology: Topology) -> tuple[Failure, ...]:
     """Every host, every zone with more than one server, and every kind of program, lost alone."""
     found = [_failure(topology, f"host {server.name} lost", [server]) for server in topology.servers]
-    for subnet in topology.subnets:
-        inside = [server for server in topology.servers if server.subnet == subnet.name]
-        if len(inside) > 1:
-            found.append(_failure(topology, f"zone {subnet.zone} lost ({len(inside)} servers)", inside))
-    return (*found, *_programs(topology))
+    return (*found, *_zones(topology), *_programs(topology))
 
 
 def weaknesses(topology: Topology) -> tuple[Weakness, ...]:
     """Single points of failure and what else should be known before something breaks."""
     found: list[Weakness] = []
     found += _only_one(topology)
-    lasting = [f for f in single_failures(topology) if f.single_point and f.event.startswith("zone")]
-    found += [
-        Weakness(f"{failure.event}: {failure.writes if failure.writes.seconds is None else failure.reads}.",
-                 "Spread the servers over more zones: the majority of the database group must not share one.")
-        for failure in lasting
-    ]  # fmt: skip
+    for failure in _zones(topology):
+        reasons = "; ".join(dict.fromkeys(effect.why for effect in failure.lasting))
+        if reasons:
+            mend = "Spread each role, and the majority of the database group, over more than one zone."
+            found.append(Weakness(f"{failure.event}: {reasons}.", mend))
     primary = topology.server(topology.preferred_primary)
     one_address = topology.edge in (Edge.EIP, Edge.FLOATING_EIP)
     if one_address and primary in _receiving(topology) and len(topology.databases) > 1:
@@ -97,7 +92,7 @@ def weaknesses(topology: Topology) -> tuple[Weakness, ...]:
     return tuple(found)
 
 
-def _only_one(topology: Topology) -> Iterable[Weakness]:
+def _only_one(topology: Topology) -> Iterator[Weakness]:
     balancers, apps, members = topology.load_balancers, topology.apps, topology.databases
     if len(balancers) == 1:
         yield Weakness(
@@ -131,52 +126,56 @@ def _receiving(topology: Topology) -> tuple[Server, ...]:
 def _failure(topology: Topology, event: str, lost: list[Server]) -> Failure:
     way_in = _way_in(topology, lost)
     application = _application(topology, lost)
-    reads = _worst(way_in, application, _reader(topology, lost))
-    writes = _worst(way_in, application, _writer(topology, lost))
-    return Failure(event, reads, writes)
+    reads = _reader(topology, lost)
+    writes = _writer(topology, lost)
+    return Failure(event, (*way_in, *application, *reads), (*way_in, *application, *writes))
 
 
-def _worst(*effects: Effect) -> Effect:
-    return max(effects, key=lambda effect: effect.severity)
+def _zones(topology: Topology) -> Iterator[Failure]:
+    for subnet in topology.subnets:
+        inside = [server for server in topology.servers if server.subnet == subnet.name]
+        if len(inside) > 1:
+            yield _failure(topology, f"zone {subnet.zone} lost ({len(inside)} servers)", inside)
 
 
-def _way_in(topology: Topology, lost: list[Server]) -> Effect:
+def _way_in(topology: Topology, lost: list[Server]) -> Effects:
     receiving = _receiving(topology)
     hit = [server for server in receiving if server in lost]
     if not hit:
-        return _NONE
+        return ()
     if all(server in lost for server in topology.load_balancers):
-        return Effect(None, "no load balancer is left")
+        return (Effect(None, "no load balancer is left"),)
     share = len(hit) / len(receiving)
     match topology.edge:
         case Edge.FLOATING_EIP:
-            return Effect(FLOATING_ADDRESS, "the address moves to the next load balancer")
+            return (Effect(FLOATING_ADDRESS, "the address moves to the next load balancer"),)
         case Edge.NLB:
-            return Effect(NLB_HEALTH_CHECK, "the Network Load Balancer takes it out", share)
+            return (Effect(NLB_HEALTH_CHECK, "the Network Load Balancer takes it out", share),)
         case _:
-            return Effect(DNS_FAILOVER, "Route 53 takes its record out", share)
+            return (Effect(DNS_FAILOVER, "Route 53 takes its record out", share),)
 
 
-def _application(topology: Topology, lost: list[Server]) -> Effect:
+def _application(topology: Topology, lost: list[Server]) -> Effects:
     # HAProxy retries on another server at once, so one lost application server costs no GET.
-    return Effect(None, "no application server is left") if all(app in lost for app in topology.apps) else _NONE
+    left = any(app not in lost for app in topology.apps)
+    return () if left else (Effect(None, "no application server is left"),)
 
 
-def _reader(topology: Topology, lost: list[Server]) -> Effect:
+def _reader(topology: Topology, lost: list[Server]) -> Effects:
     copies = (*topology.databases, *topology.read_replicas)
     if copies and all(server in lost for server in copies):
-        return Effect(None, "no copy of the database is left")
-    if _majority_lost(topology, lost) and not any(server not in lost for server in topology.read_replicas):
-        return Effect(None, "the database group has no majority")
-    return _NONE
+        return (Effect(None, "no copy of the database is left"),)
+    if _majority_lost(topology, lost) and all(server in lost for server in topology.read_replicas):
+        return (Effect(None, "the database group has no majority"),)
+    return ()
 
 
-def _writer(topology: Topology, lost: list[Server]) -> Effect:
+def _writer(topology: Topology, lost: list[Server]) -> Effects:
     if _majority_lost(topology, lost):
-        return Effect(None, "the database group has no majority")
+        return (Effect(None, "the database group has no majority"),)
     if any(server.name == topology.preferred_primary for server in lost):
-        return Effect(WRITES_AFTER_HOST_LOSS, "the group elects a new primary")
-    return _NONE
+        return (Effect(WRITES_AFTER_HOST_LOSS, "the group elects a new primary"),)
+    return ()
 
 
 def _majority_lost(topology: Topology, lost: list[Server]) -> bool:
@@ -185,25 +184,19 @@ def _majority_lost(topology: Topology, lost: list[Server]) -> bool:
     return bool(members) and 2 * len(left) <= len(members)
 
 
-def _programs(topology: Topology) -> Iterable[Failure]:
-    for server in _receiving(topology)[:1]:
-        effect = Effect(RESTART, "systemd starts it again")
-        if topology.edge is not Edge.EIP and len(topology.load_balancers) > 1:
-            effect = min(effect, _way_in(topology, [server]), key=lambda e: e.severity)
-        yield Failure(f"HAProxy on {server.name} killed", effect, effect)
+def _programs(topology: Topology) -> Iterator[Failure]:
+    """Programs killed while their host lives: systemd starts each again, unless something else is faster."""
+    receiving = _receiving(topology)
+    for server in receiving[:1]:
+        restart = (Effect(RESTART, "systemd starts it again", 1 / len(receiving)),)
+        yield Failure(f"HAProxy on {server.name} killed", restart, restart)
     for server in topology.apps[:1]:
-        effect = _application(topology, [server])
-        if effect.seconds is None:
-            effect = Effect(RESTART, "systemd starts it again")
-        yield Failure(f"application on {server.name} killed", effect, effect)
-    members = topology.databases
-    for server in members:
-        if server.name == topology.preferred_primary:
-            if len(members) >= 3:
-                effect = Effect(WRITES_AFTER_CRASH, "the group elects a new primary")
-                yield Failure("mysqld on the primary killed", _NONE, effect)
-            else:
-                effect = Effect(RESTART, "systemd starts it again, then the group forms")
-                yield Failure("mysqld on the primary killed", effect, effect)
-    if len(members) >= 3:
-        yield Failure("mysqld on a replica killed", _NONE, _NONE)
+        alone: Effects = (Effect(RESTART, "systemd starts it again"),) if len(topology.apps) == 1 else ()
+        yield Failure(f"application on {server.name} killed", alone, alone)
+    if len(topology.databases) >= 3:
+        elected = (Effect(WRITES_AFTER_CRASH, "the group elects a new primary"),)
+        yield Failure("mysqld on the primary killed", (), elected)
+        yield Failure("mysqld on a replica killed", (), ())
+    elif topology.databases:
+        restart = (Effect(RESTART, "systemd starts it again, then the group forms"),)
+        yield Failure("mysqld on the primary killed", restart, restart)

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from operations.command import Runner
+from operations.command import CommandResult, Runner
 from operations.deadline import Deadline
 from operations.errors import CommandFailedError, OperationError, ServerUnreachableError
 from operations.fleet import Fleet, FleetServer
@@ -16,6 +17,10 @@ from topology.names import Role
 # Fetching, checking and swapping takes seconds; a restarted member that has to clone its data takes minutes.
 APPLY_SECONDS = 600
 HEALTHY_SECONDS = 600
+
+# `tripod apply` on a server: another apply holds its lock (sysexits.h, EX_TEMPFAIL).
+EXIT_LOCKED = 75
+
 _POLL_SECONDS = 2.0
 
 
@@ -55,8 +60,7 @@ class Rollout:
     def _apply(self, server: FleetServer, digest: str | None, untouched: list[str]) -> None:
         self.progress.report(server.name, f"applying {short(digest)}" if digest else "applying")
         try:
-            result = self.runner.run(server, "tripod apply", min(APPLY_SECONDS, max(1.0, self.deadline.remaining)))
-            result.require("tripod apply")
+            self._run(server, f"tripod apply --expect {shlex.quote(digest)}" if digest else "tripod apply")
         except (CommandFailedError, ServerUnreachableError) as error:
             raise RolloutStoppedError(server.name, str(error).removeprefix(f"{server.name}: "), untouched) from error
         deadline = self.deadline.within(HEALTHY_SECONDS)
@@ -66,6 +70,21 @@ class Rollout:
             why = f"not healthy {deadline.elapsed:.0f} s after applying: {text}."
             raise RolloutStoppedError(server.name, why, untouched)
         self.progress.report(server.name, "applied and healthy")
+
+    def _run(self, server: FleetServer, command: str) -> None:
+        deadline = self.deadline.within(APPLY_SECONDS)
+
+        def attempt() -> CommandResult | None:
+            result = self.runner.run(server, command, max(1.0, deadline.remaining))
+            if result.exit_code != EXIT_LOCKED:
+                return result
+            self.progress.report(server.name, "waiting for another apply on this server")
+            return None
+
+        result = deadline.poll(attempt, _POLL_SECONDS)
+        if result is None:
+            raise CommandFailedError(f"{server.name}: another apply held its lock for {deadline.elapsed:.0f} s.")
+        result.require("tripod apply")
 
     def _settled(self, server: FleetServer, digest: str | None) -> bool | None:
         seen = observe(self.runner, server)

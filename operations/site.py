@@ -7,40 +7,50 @@ import ssl
 import urllib.error
 import urllib.parse
 import urllib.request
+from dataclasses import dataclass
 
 from operations.aws import Aws
 from operations.command import Runner, program
-from operations.errors import OperationError
+from operations.errors import CommandFailedError, OperationError
 from operations.fleet import FleetServer
 from topology.names import ca_certificate_parameter
 
 _TIMEOUT = 30
 
-# Certificates that the stack makes itself are valid for this name too, whatever the site is called.
-_FALLBACK_HOST = "localhost"
-
 
 def host_of(url: str | None) -> str:
-    """The name to ask a load balancer for: the site's own when its URL is known. Raises OperationError."""
+    """The name of the site by its URL; empty without one: any name will do. Raises OperationError."""
     if url is None:
-        return _FALLBACK_HOST
+        return ""
     parts = urllib.parse.urlsplit(url)
     if parts.scheme != "https" or not parts.hostname:
         raise OperationError(f"'{url}' is not an https:// URL.")
     return parts.hostname
 
 
-def site_problem(runner: Runner, server: FleetServer, host: str, path: str) -> str | None:
-    """Why the site does not answer on this load balancer; None when it does.
+@dataclass(frozen=True)
+class SiteAnswer:
+    """What a load balancer answered: `problem` None when it serves, `note` what a visitor might stumble over."""
+
+    problem: str | None
+    note: str | None
+
+
+def ask_site(runner: Runner, server: FleetServer, host: str, path: str) -> SiteAnswer:
+    """Ask a load balancer for `path` of the site called `host`, on that server itself.
 
     Statuses below 500 count as an answer: a 404 or 401 is the application's business, 503 is HAProxy's word for
     no application server. Raises ServerUnreachableError or CommandFailedError.
     """
     result = runner.run(server, program("site_check", server.address, host, path), _TIMEOUT)
-    answer = json.loads(result.require("asking the site for a page").stdout)
-    if answer["error"] is not None:
-        return f"no answer from https://{server.address}{path}: {answer['error']}"
-    return _status_problem(int(answer["status"]))
+    try:
+        answer = json.loads(result.require("asking the site for a page").stdout)
+        status, error, note = answer["status"], answer["error"], answer["note"]
+    except (ValueError, KeyError, TypeError) as unusable:
+        raise CommandFailedError(f"{server.name}: the site check failed: {result.complaint}") from unusable
+    if error is not None:
+        return SiteAnswer(f"no answer from https://{server.address}{path}: {error}", None)
+    return SiteAnswer(_status_problem(int(status)), note)
 
 
 def outside_problem(aws: Aws, stack: str, url: str) -> str | None:

@@ -22,7 +22,12 @@ STATUS_TIMEOUT = 30
 
 @dataclass(frozen=True)
 class ServerState:
-    """The server's own last word on applying its bundle. `at` is ISO 8601; `error` None unless it failed."""
+    """The server's own last word on its start or its last apply.
+
+    `step` is volume, packages, apply or ready. `ok` says that nothing failed so far, not that it is done. `digest` is
+    that of the bundle in place, None before the first. `error` says what failed, or at the step `ready` what it still
+    waits for. `at` is ISO 8601.
+    """
 
     step: str
     ok: bool
@@ -32,8 +37,8 @@ class ServerState:
 
     @property
     def failed(self) -> bool:
-        """Whether the apply ended in an error. A server still at work is neither ok nor failed."""
-        return self.error is not None and not self.ok
+        """Whether a step ended in an error. At the step `ready` a server only says why it is not healthy yet."""
+        return not self.ok and self.step != "ready"
 
 
 @dataclass(frozen=True)
@@ -171,10 +176,11 @@ def _parse_status(raw: dict[str, Any]) -> HostStatus:
 
 def _parse_database(raw: dict[str, Any]) -> DatabaseStatus:
     return DatabaseStatus(
-        role=str(raw["role"]),
-        member_state=str(raw["member_state"]),
+        # While mysqld is down its server still answers, with null for what it cannot know.
+        role=str(raw["role"] or "none"),
+        member_state=str(raw["member_state"] or "unknown"),
         writable=raw["writable"] is True,
-        gtid_executed=str(raw["gtid_executed"]),
-        members=int(raw["members"]),
-        online=int(raw["online"]),
+        gtid_executed=str(raw["gtid_executed"] or ""),
+        members=int(raw["members"] or 0),
+        online=int(raw["online"] or 0),
     )

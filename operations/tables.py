@@ -6,6 +6,7 @@ import shutil
 import sys
 from collections.abc import Iterable, Sequence
 
+from rich import box
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
@@ -27,7 +28,9 @@ def width() -> int:
 
 def terminal_table(title: str, headers: Sequence[str], rows: Iterable[Sequence[str]]) -> Table:
     """A rich table. Cells are plain text: nothing in them is markup."""
-    table = Table(title=title or None, title_justify="left", title_style="bold", header_style="bold", pad_edge=False)
+    table = Table(
+        title=title or None, title_justify="left", title_style="bold", header_style="bold", box=box.SIMPLE_HEAD
+    )
     for header in headers:
         table.add_column(header, overflow="fold")
     for row in rows:

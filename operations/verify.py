@@ -13,10 +13,13 @@ from operations.fleet import Fleet, FleetServer, find_fleet
 from operations.journal import last_words
 from operations.progress import Progress
 from operations.rollout import Rollout, RolloutStoppedError, short
-from operations.site import outside_problem, site_problem
+from operations.site import ask_site, outside_problem
 from operations.state import ServerState, read_states
 from operations.survey import Observation, group_problems, survey
 from topology.names import Role
+
+# How long a server may report one and the same failure of its first start.
+FAILURE_SECONDS = 60.0
 
 _POLL_SECONDS = 3.0
 _GROUP = "database group"
@@ -31,8 +34,8 @@ class VerificationFailedError(OperationError):
 class Verification:
     """One verification of `fleet`. `expected` holds the digests that servers must have applied, where known.
 
-    `site_host` and `site_path` say what to ask the load balancers for; `outside_url`, if given, is also asked from
-    this machine.
+    `site_host` (empty: whatever name) and `site_path` say what to ask the load balancers for; `outside_url`, if
+    given, is also asked from this machine.
     """
 
     aws: Aws
@@ -41,11 +44,11 @@ class Verification:
     progress: Progress
     deadline: Deadline
     expected: Mapping[str, str]
-    site_host: str = "localhost"
+    site_host: str = ""
     site_path: str = "/"
     outside_url: str | None = None
     _seen: dict[str, Observation] = field(init=False, default_factory=dict)
-    _failed_before: set[str] = field(init=False, default_factory=set)
+    _failures: dict[tuple[str, str], float] = field(init=False, default_factory=dict)
 
     def run(self) -> None:
         """Return when the stack is healthy. Raises VerificationFailedError, or OperationError when AWS refuses."""
@@ -55,9 +58,6 @@ class Verification:
         self._wait_until_site_answers()
 
     def _wait_until_ready(self) -> None:
-        first = read_states(self.aws, self.fleet)
-        # Whatever failed before this run may have been mended since: it gets one more try, in the roll-out.
-        self._failed_before = {name for name, state in first.items() if state.failed}
         if self.deadline.poll(self._all_ready, _POLL_SECONDS) is None:
             raise self._timeout("not every server has reported ready")
 
@@ -73,16 +73,29 @@ class Verification:
         if state is None:
             self.progress.report(server.name, f"instance {server.state}, has not reported yet")
             return False
-        if state.ok:
-            self.progress.report(server.name, f"ready, bundle {short(state.digest)}")
-            return True
-        if not state.failed:
-            self.progress.report(server.name, f"step '{state.step}'")
-            return False
-        if server.name in self._failed_before:
+        if state.failed and state.digest is None:
+            return self._first_start_failed(server, state)
+        if state.failed:
+            # It has a bundle in place, and the cause may be mended since: the roll-out tries again.
             self.progress.report(server.name, f"failed earlier at step '{state.step}': {state.error}")
             return True
-        raise self._failure(f"{server.name} failed at step '{state.step}': {state.error}", server.name)
+        if state.digest is None:
+            self.progress.report(server.name, f"step '{state.step}'")
+            return False
+        done = state.ok and state.step == "ready"
+        text = "ready" if done else f"step '{state.step}', {state.error}" if state.error else f"step '{state.step}'"
+        self.progress.report(server.name, f"{text}, bundle {short(state.digest)}")
+        return True
+
+    def _first_start_failed(self, server: FleetServer, state: ServerState) -> bool:
+        # A server tries its first start again by itself, and what failed may only be slow (a new role's permissions
+        # take seconds to reach every AWS service). The same error for longer is final.
+        error = state.error or "no reason given"
+        since = self._failures.setdefault((server.name, error), self.deadline.elapsed)
+        self.progress.report(server.name, f"failed at step '{state.step}', will try again: {error}")
+        if self.deadline.elapsed - since >= FAILURE_SECONDS:
+            raise self._failure(f"{server.name} keeps failing at step '{state.step}': {error}", server.name)
+        return False
 
     def _refresh_instances(self) -> None:
         # A server that stops, or gets its address, while this waits.
@@ -96,7 +109,7 @@ class Verification:
             state = states.get(server.name)
             wanted = self.expected.get(server.name)
             outdated = state is not None and wanted is not None and state.digest != wanted
-            if outdated or server.name in self._failed_before:
+            if outdated or (state is not None and state.failed):
                 stale.append(server)
         try:
             Rollout(self.runner, self.fleet, self.progress, self.deadline).run(stale, self.expected)
@@ -129,19 +142,23 @@ class Verification:
             raise self._timeout("the site does not answer")
 
     def _site_answers(self) -> bool | None:
-        problems = []
+        problems, notes = [], []
         for server in self.fleet.with_role(Role.LOAD_BALANCER):
             try:
-                problem = site_problem(self.runner, server, self.site_host, self.site_path)
+                answer = ask_site(self.runner, server, self.site_host, self.site_path)
             except (ServerUnreachableError, CommandFailedError) as error:
-                problem = str(error).removeprefix(f"{server.name}: ")
-            if problem:
-                problems.append(f"{server.name}: {problem}")
+                problems.append(str(error))
+                continue
+            if answer.problem:
+                problems.append(f"{server.name}: {answer.problem}")
+            elif answer.note:
+                notes.append(f"{server.name}: {answer.note}")
         if not problems and self.outside_url is not None:
             problem = outside_problem(self.aws, self.fleet.stack, self.outside_url)
             if problem:
                 problems.append(f"from here: {problem}")
-        self.progress.report(_SITE, f"waiting: {'; '.join(problems)}" if problems else "answers on every load balancer")
+        well = "; ".join(["answers on every load balancer", *notes])
+        self.progress.report(_SITE, f"waiting: {'; '.join(problems)}" if problems else well)
         return None if problems else True
 
     def _timeout(self, what: str) -> VerificationFailedError:

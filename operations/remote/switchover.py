@@ -66,8 +66,8 @@ def check(query: Query, name: str, address: str) -> tuple[Member, Member]:
     own = next((m for m in group if m.uuid == own_uuid), None)
     if own is None or own.state != "ONLINE" or own.role != "PRIMARY":
         raise SwitchoverError("this server is not the primary any more")
-    # report_host is the address or the name, with or without a domain.
-    target = next((m for m in group if m.host == address or m.host.split(".")[0] == name), None)
+    # MEMBER_HOST is the member's report_host.
+    target = next((m for m in group if m.host in {name, address}), None)
     if target is None:
         raise SwitchoverError(f"{name} is not a member of the group")
     if target.uuid == own.uuid:
@@ -143,7 +143,7 @@ class Watch:
 
 def connect() -> tuple[Query, Callable[[], None]]:
     """A query function on root's local connection, and how to close it."""
-    connection = pymysql.connect(unix_socket=SOCKET, user="root", autocommit=True)
+    connection = pymysql.connect(unix_socket=SOCKET, user="root", autocommit=True, ssl_disabled=True)
 
     def query(sql: str, arguments: Sequence[Any]) -> list[tuple[Any, ...]]:
         with connection.cursor() as cursor:
