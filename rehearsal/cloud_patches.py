@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import json
 from collections.abc import Callable
 from typing import Any
 
@@ -13,6 +14,8 @@ from moto.ec2.models import elastic_ip_addresses
 from moto.ec2.models.amis import Ami
 from moto.ec2.models.instances import Instance
 from moto.ec2.models.security_groups import SecurityGroupRule
+from moto.iam.access_control import IAMPolicy, PermissionResult
+from moto.s3.models import FakeBucket
 from moto.ssm import models as ssm_models
 from moto.ssm.responses import SimpleSystemManagerResponse
 
@@ -46,6 +49,7 @@ def install(managed: Managed, start: Start) -> None:
     _count_power_cycles()
     _run_command()
     _ubuntu_images()
+    _conditions_of_bucket_policies()
 
 
 _hooks: dict[str, Any] = {}
@@ -200,6 +204,45 @@ def _ubuntu_images() -> None:
         )
 
     ssm_models.ParameterDict._check_loading_status = check
+
+
+def _conditions_of_bucket_policies() -> None:
+    # moto reads a bucket policy without its conditions, so "deny what is not TLS" denies everything.
+    def get_permission(self: Any, action: str, resource: str) -> Any:
+        if self.policy is None:
+            return PermissionResult.NEUTRAL
+        policy = json.loads(self.policy)
+        statements = policy["Statement"] if isinstance(policy["Statement"], list) else [policy["Statement"]]
+        applicable = [
+            {key: value for key, value in statement.items() if key != "Condition"}
+            for statement in statements
+            if _met(statement.get("Condition") or {})
+        ]
+        if not applicable:
+            return PermissionResult.NEUTRAL
+        return IAMPolicy(json.dumps({**policy, "Statement": applicable})).is_action_permitted(action, resource)
+
+    FakeBucket.get_permission = get_permission
+
+
+# The emulated endpoints speak plain HTTP inside this machine; they stand for AWS's TLS ones.
+_CONTEXT = {"aws:SecureTransport": "true", "s3:TlsVersion": "1.3"}
+
+
+def _met(condition: dict[str, dict[str, Any]]) -> bool:
+    for test, variables in condition.items():
+        for variable, wanted in variables.items():
+            if variable not in _CONTEXT:
+                return False
+            values = [str(one) for one in (wanted if isinstance(wanted, list) else [wanted])]
+            actual = _CONTEXT[variable]
+            matches = {
+                "Bool": actual in values,
+                "NumericLessThan": any(float(actual) < float(one) for one in values) if test[0] == "N" else False,
+            }
+            if not matches.get(test, False):
+                return False
+    return True
 
 
 def register_images(backend: Any) -> None:

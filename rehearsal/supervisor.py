@@ -75,7 +75,9 @@ class Supervisor:
                 "status": self._status,
                 "power": self._power,
                 "fault": self._fault,
+                "journal": self._journal,
                 "instances": lambda _: self._instances(),
+                "elastic": lambda _: {"elastic": dict(self.reconciler.view.elastic)},
                 "end": lambda _: self._end(),
             },
         )
@@ -173,19 +175,33 @@ class Supervisor:
         }
 
     def _power(self, request: Mapping[str, Any]) -> Answer:
-        server, action = str(request["server"]), request["action"]
-        if action == "start":
-            self.reconciler.hold(server, held=False)
-            host = self.reconciler.hosts[server]
-            if host.instance.state not in {"pending", "running"}:
-                self.cloud.start_instance(host.instance.id)
-        elif action in {"stop", "kill"}:
-            self.reconciler.hold(server, held=True)
-            machine = self.reconciler.hosts[server].machine
-            machine.stop() if action == "stop" else machine.kill()
-        else:
+        servers, action = [str(server) for server in request["servers"]], request["action"]
+        if action not in {"start", "stop", "kill"}:
             raise ValueError(f"unknown action {action!r}")
+        for server in servers:
+            self.reconciler.hold(server, held=action != "start")
+        # All at the same moment: one thread each.
+        with ThreadPoolExecutor(max_workers=len(servers)) as pool:
+            list(pool.map(lambda server: self._switch(self.reconciler.hosts[server], str(action)), servers))
         return {}
+
+    def _switch(self, host: Host, action: str) -> None:
+        if action == "kill":
+            host.machine.kill()
+        elif action == "stop":
+            host.machine.stop()
+        elif host.instance.state not in {"pending", "running"}:
+            # It had shut itself down, so for the API it is stopped; the reconciler does the rest.
+            self.cloud.start_instance(host.instance.id)
+        else:
+            host.machine.start()
+
+    def _journal(self, request: Mapping[str, Any]) -> Answer:
+        server, unit = str(request["server"]), request.get("unit")
+        if server not in self.reconciler.hosts:
+            raise RehearsalError(f"there is no server {server!r}")
+        machine = self.reconciler.hosts[server].machine
+        return {"text": machine.journal(unit, int(request.get("lines") or 200))}
 
     def _fault(self, request: Mapping[str, Any]) -> Answer:
         action, arguments = request["action"], list(request.get("arguments") or [])
@@ -221,9 +237,7 @@ def tripod_status(machine: Machine) -> Answer:
 
 def main() -> None:
     """`python -m rehearsal.supervisor OPTIONS`: run in the foreground, log to standard error."""
-    logging.basicConfig(
-        level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s", stream=sys.stderr
-    )
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s", stream=sys.stderr)
     for noisy in ("werkzeug", "botocore", "moto"):
         logging.getLogger(noisy).setLevel(logging.WARNING)
     options = Options(**json.loads(sys.argv[1]))
@@ -231,7 +245,7 @@ def main() -> None:
     try:
         Supervisor(options).run()
     except RehearsalError as error:
-        _log.error("%s", error)  # noqa: TRY400  (the message says it all)
+        _log.error("%s", error)
         sys.exit(1)
 
 

@@ -1,0 +1,146 @@
+"""Starting, finding and ending a stack's supervisor from another process."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from rehearsal import control
+from rehearsal.cleanup import cleanup
+from rehearsal.control import Answer, NotRunningError
+from rehearsal.paths import StackPaths
+from rehearsal.shell import RehearsalError
+
+if TYPE_CHECKING:
+    from rehearsal.supervisor import Options
+
+START_TIMEOUT = 60.0
+END_TIMEOUT = 90.0
+MODULE = "rehearsal.supervisor"
+ROOT = Path(__file__).resolve().parent.parent
+
+
+class Daemon:
+    """The supervisor of one stack, which may or may not be running."""
+
+    def __init__(self, stack: str) -> None:
+        self.stack = stack
+        self.paths = StackPaths(stack)
+
+    @property
+    def socket(self) -> Path:
+        """Where it answers."""
+        return self.paths.directory / "control.sock"
+
+    @property
+    def log(self) -> Path:
+        """What it says."""
+        return self.paths.directory / "supervisor.log"
+
+    @property
+    def state(self) -> Path:
+        """Resources and outputs of the program."""
+        return self.paths.directory / "state.json"
+
+    @property
+    def ca_file(self) -> Path:
+        """The certificate that the site's chain ends in."""
+        return self.paths.directory / "ca.pem"
+
+    def ask(self, op: str, *, timeout: float = 60, **arguments: object) -> Answer:
+        """Ask the supervisor. Raises NotRunningError with what to do about it."""
+        try:
+            return control.ask(self.socket, {"op": op, **arguments}, timeout)
+        except NotRunningError:
+            raise NotRunningError(
+                f"no rehearsal of stack '{self.stack}' is running. Start it: python -m rehearsal up --stack {self.stack}"
+            ) from None
+
+    @property
+    def running(self) -> bool:
+        """Whether it answers."""
+        try:
+            self.ask("ping", timeout=10)
+        except NotRunningError:
+            return False
+        return True
+
+    @contextlib.contextmanager
+    def exclusive(self) -> Iterator[None]:
+        """Only one `up` or `down` of a stack at a time."""
+        self.paths.root.mkdir(mode=0o700, parents=True, exist_ok=True)
+        with (self.paths.root / f"{self.stack}.lock").open("w") as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                raise RehearsalError(
+                    f"another command is just changing stack '{self.stack}': try again later"
+                ) from None
+            yield
+
+    def start(self, options: Options) -> None:
+        """Start it, in a session of its own, and wait until it answers. Raises RehearsalError with the end of its log."""
+        directory = self.paths.directory
+        directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+        with self.log.open("ab") as log:
+            process = subprocess.Popen(
+                [sys.executable, "-m", MODULE, json.dumps(asdict(options))],
+                cwd=ROOT,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
+            )
+        (directory / "supervisor.pid").write_text(str(process.pid))
+        deadline = time.monotonic() + START_TIMEOUT
+        while not self.running:
+            if process.poll() is not None or time.monotonic() > deadline:
+                said = self.log.read_text(errors="replace").strip().splitlines()
+                self.end()
+                reason = said[-1].split(": ", 1)[-1] if said else "it said nothing"
+                raise RehearsalError(f"the supervisor did not start: {reason}")
+            time.sleep(0.05)
+
+    def end(self) -> None:
+        """End it and remove everything of the stack from this machine, whatever state it is in."""
+        pid = self._pid()
+        with contextlib.suppress(RehearsalError):
+            self.ask("end", timeout=10)
+        if pid is not None:
+            self._wait(pid)
+        cleanup(self.stack)
+
+    def _pid(self) -> int | None:
+        """The supervisor's process, if the one that was written down is (still) it."""
+        try:
+            pid = int((self.paths.directory / "supervisor.pid").read_text())
+            words = Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
+        except (OSError, ValueError):
+            return None
+        ours = MODULE.encode() in words and any(f'"stack": "{self.stack}"'.encode() in word for word in words)
+        return pid if ours else None
+
+    def _wait(self, pid: int) -> None:
+        deadline = time.monotonic() + END_TIMEOUT
+        asked = False
+        while self._pid() == pid:
+            with contextlib.suppress(ChildProcessError):
+                os.waitpid(pid, os.WNOHANG)  # it is our child when `up` ends it
+            if not asked:
+                # Where it does not answer on its socket, a signal ends it as well.
+                os.kill(pid, signal.SIGTERM)
+                asked = True
+            if time.monotonic() > deadline:
+                os.kill(pid, signal.SIGKILL)
+                deadline += END_TIMEOUT
+            time.sleep(0.05)

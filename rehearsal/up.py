@@ -1,0 +1,182 @@
+"""`up`: from a stack's files to a running stack that was verified, or to one clear message."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import sys
+import traceback
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from types import FrameType
+
+from rich.console import Console
+
+from rehearsal import configuration, image, report, requirements
+from rehearsal.daemon import Daemon
+from rehearsal.display import Display, choose
+from rehearsal.shell import RehearsalError
+from topology.build import build_topology
+from topology.model import Topology
+from topology.names import PROJECT
+from topology.problems import ConfigurationError
+from topology.settings import Settings
+
+JOURNAL_LINES = 15
+
+
+@dataclass(frozen=True)
+class Request:
+    """What was asked for. `http_port` 0 is none."""
+
+    stack: str
+    project: Path
+    https_port: int
+    http_port: int
+
+
+def read_topology(project: Path, stack: str) -> Topology:
+    """The topology of a stack's files. Raises RehearsalError with every fault in them."""
+    name, config = configuration.load(project, stack)
+    prefix = f"{name}:"
+    raw: dict[str, object] = {
+        key.removeprefix(prefix): value for key, value in config.items() if key.startswith(prefix)
+    }
+    if name != PROJECT:
+        raise RehearsalError(f"{project / 'Pulumi.yaml'} is project '{name}', not '{PROJECT}'")
+    try:
+        return build_topology(Settings.parse(raw, stack), stack=stack, region=configuration.region(config))
+    except ConfigurationError as error:
+        raise RehearsalError(str(error)) from error
+
+
+def up(request: Request, out: Console) -> None:
+    """Start the stack, or apply its files to the running one. Raises RehearsalError; cleans up on Ctrl-C."""
+    problems = requirements.missing()
+    if problems:
+        raise RehearsalError("The rehearsal cannot run here:\n" + "\n".join(f"  - {one}" for one in problems))
+    daemon = Daemon(request.stack)
+    # Before anything else: a faulty configuration is told at once and leaves nothing behind.
+    topology = read_topology(request.project, request.stack)
+    with daemon.exclusive(), _interruptible(), choose() as display:
+        fresh = not daemon.running
+        try:
+            if fresh:
+                _start(daemon, request, topology, display)
+            else:
+                _check_unchanged(daemon, request, topology)
+            display.phase("Running the program")
+            _run_program(daemon, request, display)
+            display.phase("Asking the servers")
+            status = _status(daemon)
+        except KeyboardInterrupt:
+            if fresh:
+                display.phase("Interrupted: removing everything")
+                daemon.end()
+            raise
+        except RehearsalError as error:
+            raise RehearsalError(f"{error}{_aftermath(daemon, created=daemon.state.exists())}") from error
+    report.show(status, out)
+    report.next_steps(status, out)
+    if not status["healthy"]:
+        raise RehearsalError("The program ran to its end, but not every server is healthy (see above).")
+
+
+def _start(daemon: Daemon, request: Request, topology: Topology, display: Display) -> None:
+    # Not at the top: it brings moto, half a second that `status` and `exec` do without.
+    from rehearsal.supervisor import Options  # noqa: PLC0415
+
+    display.phase("Preparing")
+    daemon.end()  # what a crash left
+    display.phase("Getting the image of the hosts")
+    root = image.ensure(display.say)
+    display.phase("Starting the emulated AWS and the network")
+    daemon.start(
+        Options(
+            stack=request.stack,
+            region=topology.region,
+            network_cidr=str(topology.network_cidr),
+            image=str(root),
+            https_port=request.https_port,
+            http_port=request.http_port,
+        )
+    )
+
+
+def _check_unchanged(daemon: Daemon, request: Request, topology: Topology) -> None:
+    """What a running rehearsal cannot change: its ports, its region and its network."""
+    answer = daemon.ask("ping")
+    wanted = {
+        "https_port": request.https_port,
+        "http_port": request.http_port,
+        "region": topology.region,
+        "network_cidr": str(topology.network_cidr),
+    }
+    different = [f"{key} {answer[key]} -> {value}" for key, value in wanted.items() if answer[key] != value]
+    if different:
+        raise RehearsalError(
+            f"stack '{request.stack}' runs already, and this needs it to start anew ({', '.join(different)}): "
+            f"python -m rehearsal down --stack {request.stack}"
+        )
+
+
+def _run_program(daemon: Daemon, request: Request, display: Display) -> None:
+    import pulumi  # noqa: PLC0415  (a second; only `up` needs it)
+
+    from rehearsal import program  # noqa: PLC0415
+    from rehearsal.engine import ResourceError  # noqa: PLC0415
+
+    os.chdir(request.project)  # as Pulumi does
+    endpoint = daemon.ask("ping")["endpoint"]
+    try:
+        result = program.run(request.project, request.stack, endpoint, daemon.state, display.event, display.say)
+    except (ResourceError, program.ProgramError, pulumi.RunError) as error:
+        raise RehearsalError(str(error)) from error
+    except Exception as error:
+        log = daemon.paths.directory / "program.log"
+        log.write_text("".join(traceback.format_exception(error)))
+        raise RehearsalError(f"the program failed: {type(error).__name__}: {error} (details: {log})") from error
+    certificate = result.outputs.get("caCertificate")
+    if certificate:
+        daemon.ca_file.write_text(certificate)
+
+
+def _status(daemon: Daemon) -> report.Status:
+    return report.build(daemon.stack, daemon.ask("status"), daemon.ca_file, complete=daemon.ca_file.exists())
+
+
+def _aftermath(daemon: Daemon, *, created: bool) -> str:
+    """What a failed `up` leaves: journals of the servers that are not ready, or nothing at all."""
+    if not daemon.running:
+        return ""
+    if not created:
+        daemon.end()
+        return "\nNothing was created."
+    parts = [""]
+    for server in _status(daemon)["servers"]:
+        if not server["healthy"]:
+            journal = daemon.ask("journal", server=server["name"], lines=JOURNAL_LINES)["text"]
+            parts.append(f"--- {server['name']} ({server['state']}): {'; '.join(server['problems']) or 'not ready'}")
+            parts.append(journal.strip())
+    parts.append(
+        f"\nThe stack is still there to be looked at: python -m rehearsal status|exec|logs --stack {daemon.stack}. "
+        f"Mend it and run up again, or end it: python -m rehearsal down --stack {daemon.stack}"
+    )
+    return "\n".join(parts)
+
+
+@contextlib.contextmanager
+def _interruptible() -> Iterator[None]:
+    """Let SIGTERM do what Ctrl-C does."""
+
+    def interrupt(number: int, frame: FrameType | None) -> None:  # noqa: ARG001
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGTERM, interrupt)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+        sys.stdout.flush()
