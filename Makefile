@@ -52,7 +52,7 @@ docs: ## Write the generated parts of the documentation anew
 .PHONY: benchmark
 benchmark: ## Time the program on mocks with 3 and with 100 servers
 	@tools/bootstrap lint
-	@$(PYTHON) -m tools.benchmark
+	@$(PYTHON) -m tests.benchmark
 
 .PHONY: requirements
 requirements: ## Pin the newest allowed versions of the Python packages, with hashes

@@ -1,0 +1,117 @@
+"""The documentation is current: generated parts, commands, links, decision records."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+from xml.etree import ElementTree
+
+import pytest
+
+from tools import redact
+from tools.document import generated, insert, stacks
+from tools.picture import draw
+from topology.build import build_topology
+from topology.settings import Settings
+
+ROOT = Path(__file__).parent.parent
+PAGES = [*sorted(ROOT.glob("*.md")), *sorted((ROOT / "docs").rglob("*.md"))]
+RECORDS = sorted((ROOT / "docs" / "adr").glob("*.md"))
+
+
+def targets() -> set[str]:
+    makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
+    return set(re.findall(r"^([a-z-]+):", makefile, re.MULTILINE))
+
+
+def code(page: Path) -> str:
+    """Everything of a page that is set as code."""
+    text = page.read_text(encoding="utf-8")
+    return "\n".join(re.findall(r"```.*?```|`[^`]+`", text, re.DOTALL))
+
+
+def test_generated_parts_are_current():
+    stale = [
+        str(path.relative_to(ROOT))
+        for path, text in generated().items()
+        if not path.exists() or path.read_text(encoding="utf-8") != text
+    ]
+    assert not stale, f"run `make docs`: {stale}"
+
+
+def test_a_part_without_marks_is_refused():
+    with pytest.raises(ValueError, match="marks"):
+        insert("# Nothing here", "configuration", "| Key |\n")
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_commands_of_make_exist(page):
+    used = set(re.findall(r"\bmake ([a-z]+)\b", code(page)))
+    assert used <= targets()
+
+
+def test_every_command_of_make_is_described():
+    makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
+    described = set(re.findall(r"^([a-z-]+):.*## ", makefile, re.MULTILINE))
+    # `check` is what `lint` and `test` share.
+    assert targets() - described == {"check"}
+
+
+def test_modules_that_pages_run_exist():
+    for page in PAGES:
+        for module in re.findall(r"python -m ([a-z_.]+)", code(page)):
+            path = ROOT.joinpath(*module.split("."))
+            assert module == "pytest" or path.with_suffix(".py").exists() or (path / "__main__.py").exists(), module
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_links_lead_somewhere(page):
+    links = re.findall(r"\]\(([^)#]+)", page.read_text(encoding="utf-8"))
+    broken = [link for link in links if not link.startswith("https://") and not (page.parent / link).exists()]
+    assert not broken
+
+
+@pytest.mark.parametrize("record", RECORDS, ids=lambda record: record.stem)
+def test_a_decision_record_is_complete(record):
+    text = record.read_text(encoding="utf-8")
+    assert re.match(rf"# {int(record.name[:4])}\. ", text)
+    assert re.findall(r"^## (.*)$", text, re.MULTILINE) == ["Context", "Decision", "Consequences"]
+
+
+def test_decision_records_are_numbered_without_gaps():
+    assert [int(record.name[:4]) for record in RECORDS] == list(range(1, len(RECORDS) + 1))
+
+
+def test_pictures_show_every_server_and_role():
+    for topology in stacks():
+        shown = "".join(ElementTree.fromstring(draw(topology)).itertext())
+        for server in topology.servers:
+            assert server.name in shown
+            assert str(server.address) in shown
+
+
+def test_a_picture_grows_with_the_stack():
+    roles = ["app"], ["database"], ["read_replica"]
+    servers = [{"name": "server-1", "roles": ["load_balancer", "app", "database"]}]
+    servers += [{"name": f"server-{n}", "roles": roles[n % 3]} for n in range(2, 8)]
+    topology = build_topology(Settings.parse({"servers": servers}), stack="large", region="eu-west-1")
+    picture = ElementTree.fromstring(draw(topology))
+    boxes = [element for element in picture.iter() if element.get("class") == "server"]
+    assert len(boxes) == len(servers)
+    assert max(float(box.get("x", 0)) for box in boxes) < float(picture.get("width", 0))
+
+
+def test_a_preview_sees_no_secret():
+    secret = {redact.SIGNATURE: redact.SECRET, "ciphertext": "djE6c2VjcmV0"}
+    exported = {
+        "version": 3,
+        "deployment": {
+            "secrets_providers": {"type": "cloud", "state": {"encryptedkey": "djE6a2V5"}},
+            "resources": [{"urn": "urn:a", "outputs": {"result": secret, "length": 32, "list": [secret]}}],
+        },
+    }
+    scratch = redact.scratch(exported)
+    assert "djE6" not in json.dumps(scratch)
+    plain = {redact.SIGNATURE: redact.SECRET, "plaintext": '"redacted"'}
+    assert scratch["deployment"]["resources"][0]["outputs"] == {"result": plain, "length": 32, "list": [plain]}
