@@ -22,6 +22,7 @@ from pymysql.constants import ER
 from .database import Connection, Database
 
 SCHEMA = Path("/opt/tripod/app/schema.sql")
+INITIALISE = Path("/etc/mysql/tripod-initialise.sql")
 
 
 @dataclass(frozen=True)
@@ -77,6 +78,27 @@ def reconcile(connection: Connection, database: Database, login: Login | None = 
     return done + _schema(connection, applied, SCHEMA)
 
 
+def ensure_local(connection: Connection, path: Path = INITIALISE) -> list[str]:
+    """Give a data directory that is not of host.database_init its local accounts; returns what was done.
+
+    The distribution's package initialises an empty /var/lib/mysql when it is installed. Only for a server outside
+    its group; nothing is written to the binary log, so that it can still join.
+    """
+    if connection.rows("SELECT 1 FROM mysql.user WHERE user = 'role_check' AND host = 'localhost'"):
+        return []
+    plugins = {row["name"] for row in connection.rows("SELECT name FROM mysql.plugin")}
+    connection.run("SET SESSION sql_log_bin = OFF")
+    connection.run("SET GLOBAL super_read_only = OFF")
+    try:
+        for statement in statements(path.read_text()):
+            if not (statement.startswith("INSTALL PLUGIN") and "auth_socket" in plugins):
+                connection.run(statement)
+    finally:
+        connection.run("SET GLOBAL super_read_only = ON")
+        connection.run("SET SESSION sql_log_bin = ON")
+    return ["created the local accounts"]
+
+
 def _users(connection: Connection, database: Database, login: Login) -> Iterator[str]:
     rows = connection.rows(
         "SELECT user, JSON_CONTAINS_PATH(COALESCE(user_attributes, '{}'), 'one', '$.additional_password') AS old,"
@@ -85,7 +107,7 @@ def _users(connection: Connection, database: Database, login: Login) -> Iterator
     existing = {row["user"]: row for row in rows}
     for account in ACCOUNTS:
         password = database.password(account.name)
-        name = f"'{account.name}'@'%'"
+        name = f"'{account.name}'@'%%'"  # doubled: statements with a parameter are a format
         if account.name not in existing:
             connection.run(
                 f"CREATE USER {name} IDENTIFIED WITH caching_sha2_password BY %s REQUIRE SSL", (password,)
@@ -95,7 +117,7 @@ def _users(connection: Connection, database: Database, login: Login) -> Iterator
             connection.run(f"ALTER USER {name} IDENTIFIED BY %s RETAIN CURRENT PASSWORD", (password,))
             yield f"changed the password of {account.name}"
         elif existing[account.name]["old"] and existing[account.name]["settled"]:
-            connection.run(f"ALTER USER {name} DISCARD OLD PASSWORD")
+            connection.run(f"ALTER USER '{account.name}'@'%' DISCARD OLD PASSWORD")
             yield f"discarded the old password of {account.name}"
 
 
@@ -131,8 +153,8 @@ def statements(text: str) -> list[str]:
 def _applied(connection: Connection) -> dict[str, str]:
     try:
         return {row["name"]: row["digest"] for row in connection.rows("SELECT name, digest FROM tripod.applied")}
-    except pymysql.ProgrammingError as error:
-        if error.args[0] == ER.NO_SUCH_TABLE:
+    except pymysql.MySQLError as error:
+        if error.args[0] in (ER.NO_SUCH_TABLE, ER.BAD_DB_ERROR):
             return {}
         raise
 

@@ -29,7 +29,7 @@ SELECT @@global.super_read_only AS read_only, @@global.gtid_executed AS executed
   (SELECT MAX(TIMESTAMPDIFF(MICROSECOND, applying_transaction_original_commit_timestamp, NOW(6)))
     FROM performance_schema.replication_applier_status_by_worker
     WHERE channel_name = 'group_replication_applier' AND applying_transaction <> ''
-      AND applying_transaction_original_commit_timestamp > '2000-01-01') AS lag
+      AND applying_transaction_original_commit_timestamp > '2000-01-01') AS behind
 """
 _MEMBERS = """
 SELECT member_id = @@global.server_uuid AS me, member_host, member_state, member_role
@@ -159,7 +159,7 @@ def observe(connection: Connection, database: Database, last_view: View) -> Data
         received=GtidSet.parse(scalars["received"] or ""),
         damaged=bool(scalars["dropped"] and scalars["uncloned"]),
         provisioned=bool(scalars["provisioned"]),
-        lag=float(scalars["lag"] or 0) / 1e6,
+        lag=float(scalars["behind"] or 0) / 1e6,
     )
 
 

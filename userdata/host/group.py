@@ -59,11 +59,13 @@ class Group:
         self._store: ParameterStore | None = None
         self._no_group_since: float | None = None
         self._last = ""
+        self._lost = ""
         self._failures = 0
         self._reconciled: tuple[object, ...] = ()
         self._reconciled_at = float("-inf")
         self._certificates: object = None
         self._completed = False
+        self._local_ready = False
 
     def step(self) -> float:
         """Observe, decide, act; seconds until the next look."""
@@ -104,12 +106,20 @@ class Group:
 
     def _local(self, database: Database) -> DatabaseState | None:
         try:
-            self._connection = self._connection or Connection()
+            if self._connection is None:
+                self._connection = Connection()
+                self._local_ready = False
             local = observe(self._connection, database, self._view)
+            if not self._local_ready and local.member_state == "OFFLINE":
+                for line in accounts.ensure_local(self._connection):
+                    log.info("%s", line)
+            self._local_ready = True
         except LocalError as error:
             if self._connection:
                 self._connection.close()
-                log.info("lost mysqld: %s", _text(error))
+            if _text(error) != self._lost:
+                log.info("mysqld does not answer: %s", _text(error))
+            self._lost = _text(error)
             self._connection = None
             return None
         if local.view != self._view:
@@ -231,6 +241,7 @@ def _text(error: BaseException) -> str:
 def main(arguments: list[str]) -> int:
     """The daemon, or `lead --accept-loss`."""
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stdout)
+    logging.getLogger("botocore").setLevel(logging.WARNING)
     if arguments == ["lead", "--accept-loss"]:
         FORCE.touch()
         print(f"this server leads when no group is seen within {FORCE_SECONDS / 60:g} minutes; see tripod status")

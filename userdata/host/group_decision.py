@@ -203,7 +203,10 @@ def _outage(seen: Observation, local: DatabaseState) -> Action:
     if seen.registry is None:
         return Action(Kind.CONSULT, "no group; asking the parameter store")
     token = seen.registry.token
-    if token and not token.complete and token.server == seen.me and _superset(local, answering):
+    owner = answering.get(token.server) if token and not token.complete else None
+    if owner and _superset(owner, answering):
+        if owner.server != seen.me:
+            return Action(Kind.WAIT, f"no group; {owner.server} created the token and will lead")
         return _lead(seen, "created the token and holds all there is")
     if seen.forced:
         return _lead(seen, "an operator accepted the loss of what other members may hold")

@@ -1,9 +1,13 @@
 """The one-shot token and the numbered claims in SSM Parameter Store: the group's only arbiter outside itself.
 
-`{path}/initialised`: {"server", "group_name", "at", "complete"}; created once in the life of a stack.
-`{path}/claims/{n}`: {"server", "at", "done"}; created before each time that a group is led.
-Creation is PutParameter without Overwrite, which is atomic; a stale read only makes a creation fail. Needs
-ssm:PutParameter and ssm:GetParametersByPath below the path.
+Below `group_parameters` of database.json (/tripod/{stack}/group), each {"server", "group_name", "at"}:
+
+- `initialised`: the token, created once in the life of a stack by whoever may bootstrap its group.
+- `complete`: a majority of the members holds the group's data.
+- `claims/{n}`: created before each time that a group is led; `done/{n}` when that group has a majority.
+
+All are created without Overwrite, which is atomic, and none is ever changed; a stale read only makes a creation
+fail. Needs ssm:PutParameter on /tripod/{stack}/group/* and ssm:GetParametersByPath on /tripod/{stack}/group.
 """
 
 from __future__ import annotations
@@ -37,48 +41,45 @@ class ParameterStore:
 
     def read(self) -> Registry:
         """Token and latest claim. A claim's age is by AWS's clock: the answer's date less the claim's."""
-        token: Token | None = None
-        claim: Claim | None = None
+        found: dict[str, dict[str, Any]] = {}
+        ages: dict[str, float] = {}
         pages = self._ssm.get_paginator("get_parameters_by_path").paginate(Path=self._path, Recursive=True)
         for page in pages:
             now = _date(page)
             for parameter in page["Parameters"]:
-                kind, _, number = parameter["Name"].removeprefix(self._path + "/").partition("/")
-                value = json.loads(parameter["Value"])
-                if kind == "initialised":
-                    token = Token(value["server"], bool(value["complete"]))
-                elif kind == "claims" and (claim is None or int(number) > claim.number):
-                    age = max(0.0, (now - parameter["LastModifiedDate"]).total_seconds())
-                    claim = Claim(int(number), value["server"], bool(value["done"]), age)
+                name = parameter["Name"].removeprefix(self._path + "/")
+                found[name] = json.loads(parameter["Value"])
+                ages[name] = max(0.0, (now - parameter["LastModifiedDate"]).total_seconds())
+        token = Token(found["initialised"]["server"], "complete" in found) if "initialised" in found else None
+        number = max((int(name.removeprefix("claims/")) for name in found if name.startswith("claims/")), default=0)
+        name = f"claims/{number}"
+        claim = Claim(number, found[name]["server"], f"done/{number}" in found, ages[name]) if number else None
         return Registry(token, claim)
 
     def create_token(self) -> bool:
         """Whether this server created it; False when it exists."""
-        return self._create("initialised", {"group_name": self._group_name, "complete": False})
+        return self._create("initialised")
 
     def create_claim(self, number: int) -> bool:
         """Whether this server created it; False when it exists."""
-        return self._create(f"claims/{number}", {"done": False})
+        return self._create(f"claims/{number}")
 
     def complete(self, registry: Registry) -> None:
-        """A majority holds the data: mark the token complete and the latest claim done."""
+        """A majority holds the data: say so of the token and of the latest claim, where nobody has yet."""
         if registry.token and not registry.token.complete:
-            value = {"server": registry.token.server, "group_name": self._group_name, "complete": True}
-            self._put("initialised", value, overwrite=True)
+            self._create("complete")
         if registry.claim and not registry.claim.done:
-            value = {"server": registry.claim.server, "done": True}
-            self._put(f"claims/{registry.claim.number}", value, overwrite=True)
+            self._create(f"done/{registry.claim.number}")
 
-    def _create(self, name: str, value: dict[str, Any]) -> bool:
+    def _create(self, name: str) -> bool:
+        at = datetime.now(UTC).isoformat(timespec="seconds")
+        value = {"server": self._server, "group_name": self._group_name, "at": at}
+        text = json.dumps(value, sort_keys=True)
         try:
-            self._put(name, {"server": self._server, **value}, overwrite=False)
+            self._ssm.put_parameter(Name=f"{self._path}/{name}", Value=text, Type="String", Overwrite=False)
         except self._ssm.exceptions.ParameterAlreadyExists:
             return False
         return True
-
-    def _put(self, name: str, value: dict[str, Any], *, overwrite: bool) -> None:
-        text = json.dumps({**value, "at": datetime.now(UTC).isoformat(timespec="seconds")}, sort_keys=True)
-        self._ssm.put_parameter(Name=f"{self._path}/{name}", Value=text, Type="String", Overwrite=overwrite)
 
 
 def _date(page: dict[str, Any]) -> datetime:
