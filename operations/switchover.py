@@ -47,13 +47,15 @@ def switchover(
     if to is not None and fleet.server(to) == old:
         return None
     new = _target(fleet, observations, old, to)
+    before = group_problems(fleet, observations)
     progress.report(_SUBJECT, f"handing over from {old.name} to {new.name}")
     report = _hand_over(runner, old, new, drain)
     progress.report(_SUBJECT, f"MySQL took {report.seconds:.2f} s; looking at the group")
 
     def settled() -> bool | None:
         seen = survey(runner, fleet)
-        problems = list(group_problems(fleet, seen))
+        # A member that was away before is not this hand-over's doing.
+        problems = [problem for problem in group_problems(fleet, seen) if problem not in before]
         if primaries(seen) != (new.name,):
             problems.append(f"{new.name} does not accept writes yet")
         progress.report(_SUBJECT, f"waiting: {'; '.join(problems)}" if problems else f"{new.name} is the one writer")

@@ -80,8 +80,6 @@ def test_an_unknown_role(aws):
 
 def test_an_instance_without_a_name(aws):
     ids = launch("dev", {"server-1": "app"})
-    boto3.client("ec2", region_name=REGION).delete_tags(
-        Resources=[ids["server-1"]], Tags=[{"Key": "tripod:server"}]
-    )
+    boto3.client("ec2", region_name=REGION).delete_tags(Resources=[ids["server-1"]], Tags=[{"Key": "tripod:server"}])
     with pytest.raises(OperationError, match=f"{ids['server-1']}.*tripod:server"):
         find_fleet(aws, "dev")

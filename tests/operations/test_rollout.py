@@ -1,0 +1,161 @@
+"""The roll-out: its order, its waits, and where it stops."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import pytest
+
+from operations.command import CommandResult
+from operations.deadline import Deadline
+from operations.errors import PermissionDeniedError, ServerUnreachableError
+from operations.fleet import Fleet
+from operations.progress import Progress
+from operations.rollout import HEALTHY_SECONDS, Rollout, RolloutStoppedError, in_order, short
+from operations.survey import survey
+from tests.operations.conftest import NEW, OLD, Hosts
+from topology.names import Role
+
+EVERY = {"server-1": NEW, "server-2": NEW, "server-3": NEW}
+
+
+@pytest.fixture
+def lines() -> list[str]:
+    return []
+
+
+@pytest.fixture
+def rollout(fleet, hosts, clock, lines) -> Rollout:
+    return Rollout(hosts, fleet, Progress(lines.append, clock), Deadline(3600, clock, clock.sleep))
+
+
+def applied(hosts: Hosts) -> list[str]:
+    return [name for name, _ in hosts.asked("tripod apply")]
+
+
+def test_replicas_first_and_the_primary_last(rollout, fleet, hosts):
+    assert rollout.run(fleet.servers, EVERY) == ("server-2", "server-3", "server-1")
+    assert applied(hosts) == ["server-2", "server-3", "server-1"]
+    assert {host.digest for host in hosts.hosts.values()} == {NEW}
+
+
+@pytest.mark.parametrize("primary", ["server-1", "server-2", "server-3"])
+def test_whoever_is_primary_comes_last(fleet, primary):
+    assert in_order(fleet, survey(Hosts(primary), fleet))[-1].name == primary
+
+
+def test_load_balancers_after_others_and_the_one_with_the_address_after_those(fleet):
+    both = (Role.LOAD_BALANCER, Role.DATABASE)
+    servers = tuple(
+        dataclasses.replace(s, roles=both if s.name != "server-3" else (Role.DATABASE,)) for s in fleet.servers
+    )
+    # server-1 holds the public address, server-2 stands by, server-3 is primary.
+    order = in_order(Fleet("dev", servers), survey(Hosts("server-3"), fleet))
+    assert [s.name for s in order] == ["server-2", "server-1", "server-3"]
+
+
+def test_only_what_was_asked_for(rollout, fleet, hosts):
+    assert rollout.run([fleet.server("server-3")], EVERY) == ("server-3",)
+    assert applied(hosts) == ["server-3"]
+
+
+def test_nothing_to_do_asks_nobody(rollout, hosts):
+    assert rollout.run([], EVERY) == ()
+    assert hosts.commands == []
+
+
+def test_the_digest_is_pinned(rollout, fleet, hosts):
+    rollout.run([fleet.server("server-2")], {"server-2": NEW})
+    assert hosts.asked("tripod apply") == [("server-2", f"tripod apply --expect {NEW}")]
+
+
+def test_without_a_digest_whatever_is_in_the_bucket(rollout, fleet, hosts):
+    rollout.run([fleet.server("server-2")], {})
+    assert hosts.asked("tripod apply") == [("server-2", "tripod apply")]
+
+
+def test_one_at_a_time_and_healthy_between(rollout, fleet, hosts, clock):
+    def slow(host, script):
+        assert {other.member_state for other in hosts.hosts.values()} == {"ONLINE"}
+        host.digest = NEW
+        host.member_state = "RECOVERING"
+        clock.at.append((clock.now + 40, lambda: setattr(host, "member_state", "ONLINE")))
+
+    hosts.on_apply = slow
+    rollout.run(fleet.servers, EVERY)
+    assert clock.now >= 120
+    assert applied(hosts) == ["server-2", "server-3", "server-1"]
+
+
+def test_it_stops_at_the_first_failure(rollout, fleet, hosts):
+    hosts.answers["tripod apply"] = lambda server, script: CommandResult(
+        server.name, 13, "", f"tripod apply: {server.name}: check: haproxy -c refused line 3; mend it\n"
+    )
+    with pytest.raises(RolloutStoppedError, match=r"at server-2: .*exit code 13.*line 3") as caught:
+        rollout.run(fleet.servers, EVERY)
+    assert caught.value.server == "server-2"
+    assert caught.value.untouched == ("server-3", "server-1")
+    assert "Not touched: server-3, server-1." in str(caught.value)
+    assert applied(hosts) == ["server-2"]
+
+
+def test_a_server_that_stays_unhealthy(rollout, fleet, hosts, clock):
+    hosts.on_apply = lambda host, script: setattr(host, "problems", ["the application answers 500"])
+    with pytest.raises(RolloutStoppedError, match=r"at server-2: not healthy \d+ s after .*answers 500"):
+        rollout.run(fleet.servers, EVERY)
+    assert HEALTHY_SECONDS <= clock.now < HEALTHY_SECONDS + 10
+    assert applied(hosts) == ["server-2"]
+
+
+def test_a_server_that_says_it_applied_but_did_not(rollout, fleet, hosts):
+    hosts.on_apply = lambda host, script: None
+    with pytest.raises(RolloutStoppedError, match=f"has applied {short(OLD)}, not {short(NEW)}"):
+        rollout.run(fleet.servers, EVERY)
+
+
+def test_a_member_that_does_not_come_back(rollout, fleet, hosts):
+    def leave(host, script):
+        host.digest, host.member_state = NEW, "ERROR"
+
+    hosts.on_apply = leave
+    with pytest.raises(RolloutStoppedError, match="database is ERROR, not ONLINE"):
+        rollout.run(fleet.servers, EVERY)
+
+
+def test_another_apply_is_waited_for(rollout, fleet, hosts, lines):
+    tries = []
+
+    def locked(server, script):
+        tries.append(script)
+        if len(tries) < 3:
+            return CommandResult(server.name, 75, "", "another apply is running")
+        hosts[server.name].digest = NEW
+        return CommandResult(server.name, 0, "", "")
+
+    hosts.answers["tripod apply"] = locked
+    rollout.run([fleet.server("server-2")], EVERY)
+    assert len(tries) == 3
+    assert any("another apply" in line for line in lines)
+
+
+def test_another_apply_that_never_ends(rollout, fleet, hosts):
+    hosts.answers["tripod apply"] = CommandResult("server-2", 75, "", "locked")
+    with pytest.raises(RolloutStoppedError, match="another apply held its lock for 6"):
+        rollout.run([fleet.server("server-2")], EVERY)
+
+
+def test_a_server_that_cannot_be_reached(rollout, fleet, hosts):
+    hosts.answers["tripod apply"] = ServerUnreachableError("server-2", "not managed")
+    with pytest.raises(RolloutStoppedError, match="at server-2: not managed"):
+        rollout.run(fleet.servers, EVERY)
+
+
+def test_a_missing_permission_is_said_as_such(rollout, fleet, hosts):
+    hosts.answers["tripod apply"] = PermissionDeniedError("ssm:SendCommand", "arn:i", None)
+    with pytest.raises(PermissionDeniedError):
+        rollout.run(fleet.servers, EVERY)
+
+
+def test_short():
+    assert short(None) == "no bundle"
+    assert short(OLD) == "sha256:aaaaaaaaaaaa"
