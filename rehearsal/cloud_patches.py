@@ -114,7 +114,13 @@ def _run_command() -> None:
         unknown = [one for one in named.get("instance_ids") or [] if not _hooks["managed"](one)]
         if unknown:
             raise ServiceException("InvalidInstanceId", f"Instances {unknown} not in a valid state for account")
+        wanted = list(named.get("instance_ids") or [])
         command = original(self, *arguments, **named)
+        if not named.get("targets"):
+            # moto takes "no targets" for "every instance".
+            command.instance_ids = wanted
+            command.invocations = [one for one in command.invocations if one["InstanceId"] in wanted]
+            command.target_count = len(wanted)
         command.status = command.status_details = "InProgress"
         command.completed_count = 0
         for invocation in command.invocations:

@@ -11,7 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from enum import StrEnum
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from rich.console import Console
 from rich.table import Table
@@ -21,8 +21,8 @@ from rehearsal.daemon import Daemon
 from rehearsal.router import HOST_LINK
 from rehearsal.shell import RehearsalError
 from topology import ports
-from topology.flows import EDGE, WORLD, allowed, flows
-from topology.model import Topology
+from topology.flows import WORLD, Protocol, allowed, flows
+from topology.model import Server, Topology
 from topology.names import Edge
 
 TIMEOUT = 1.5
@@ -112,18 +112,32 @@ def questions(topology: Topology, public: dict[str, str], names: dict[str, str])
         for source in (WORLD, *topology.servers):
             if source is destination:
                 continue  # a server's way to itself passes no firewall
-            # With the NLB, the world's way in goes through it, and a server has no public address of its own.
-            peer = EDGE if source == WORLD and topology.edge is Edge.NLB else source
             name = source if isinstance(source, str) else source.name
-            address = (
-                public.get(destination.name, str(destination.address)) if source == WORLD else str(destination.address)
-            )
+            address = str(destination.address) if name != WORLD else public.get(destination.name, str(destination.address))
+            reachable = name != WORLD or destination.name in public
             for protocol, port in trials:
-                declared = peer != EDGE and allowed(topology, peer, destination, protocol, port)  # type: ignore[arg-type]
-                if source == WORLD and destination.name not in public:
-                    declared = False
+                declared = reachable and declares(topology, source, destination, protocol, port)
                 result.append(Question(name, destination.name, protocol, port, address, declared))
     return result
+
+
+def declares(topology: Topology, source: Server | str, destination: Server, protocol: str, port: int | None) -> bool:
+    """Whether the table of flows lets `source` (a server or `world`) in.
+
+    The world is everybody, the stack's own servers included: what is open to it is open to a server that may go out
+    to it on that port.
+    """
+    kind = cast("Protocol", protocol)
+    if isinstance(source, str):
+        # With the NLB, the world's way in goes through it, and a server has no public address of its own.
+        return topology.edge is not Edge.NLB and allowed(topology, WORLD, destination, kind, port)
+    outward = any(
+        flow.source in source.roles and flow.destination == WORLD and flow.protocol == kind and flow.port == port
+        for flow in flows(topology)
+    )
+    return allowed(topology, source, destination, kind, port) or (
+        outward and allowed(topology, WORLD, destination, kind, port)
+    )
 
 
 def try_all(daemon: Daemon, topology: Topology) -> list[Attempt]:
@@ -196,31 +210,32 @@ def _send(question: Question, mark: bytes) -> None:
 
 
 def show(attempts: list[Attempt], console: Console) -> None:
-    """Print the matrix: a row per port, a column per source and destination."""
-    pairs = sorted({(one.destination, one.source) for one in attempts})
+    """Print a table per server: a row per port, a column per source."""
+    sources = sorted({one.source for one in attempts})
     kinds = sorted({(one.protocol, one.port or 0) for one in attempts})
-    found = {(one.protocol, one.port or 0, one.destination, one.source): one for one in attempts}
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    table.add_column("port")
-    for destination, source in pairs:
-        table.add_column(f"{source}\n→ {destination}", justify="center")
-    for protocol, port in kinds:
-        table.add_row(
-            f"{protocol} {port or ''}".strip(),
-            *(_cell(found[protocol, port, destination, source]) for destination, source in pairs),
-        )
-    console.print(table)
+    found = {(one.protocol, one.port or 0, one.source, one.destination): one for one in attempts}
+    for destination in sorted({one.destination for one in attempts}):
+        others = [source for source in sources if source != destination]
+        table = Table(box=None, pad_edge=False, header_style="bold", title=f"to {destination}", title_justify="left")
+        table.add_column("port", no_wrap=True)
+        for source in others:
+            table.add_column(source, justify="center", no_wrap=True)
+        for protocol, port in kinds:
+            cells = [_cell(found[protocol, port, source, destination]) for source in others]
+            table.add_row(f"{protocol} {port or ''}".strip(), *cells)
+        console.print(table)
+        console.print()
     wrong = [one for one in attempts if not one.as_declared]
-    silent = [one for one in attempts if one.declared and one.verdict is Verdict.REFUSED]
-    console.print("\n● open   ○ open, nobody listens   · closed   ! not as declared", highlight=False)
+    unused = sum(one.verdict is Verdict.REFUSED for one in attempts)
     for one in wrong:
-        what = "passes, and is declared nowhere" if one.passed else f"is declared, and is {one.verdict}"
+        what = "passes, and is declared nowhere" if one.passed else "is declared, and is blocked"
         console.print(
             f"[red]! {one.protocol} {one.port or ''} from {one.source} to {one.destination} {what}[/]", highlight=False
         )
+    console.print("● open   ○ open, nobody listens   · closed   ! not as declared", highlight=False)
     console.print(
-        f"{len(attempts)} attempts: {sum(one.passed for one in attempts)} pass ({len(silent)} to a port without a "
-        f"listener), {len(wrong)} not as declared.",
+        f"{len(attempts)} attempts: {sum(one.passed for one in attempts)} pass ({unused} to a port where nobody "
+        f"listens), {len(wrong)} not as declared.",
         highlight=False,
     )
 
