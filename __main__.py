@@ -38,6 +38,6 @@ targets = EdgeTargets("edge-targets", EdgeTargetsArgs(topology, network, edge, s
 
 if found.settings.verify:
     timeout = found.settings.verify_timeout_minutes
-    verified = VerificationArgs(stack, topology.region, found.profile, timeout, servers, [targets])
+    verified = VerificationArgs(topology, found.profile, timeout, servers, [targets])
     Verification("verification", verified, opts)
 export(topology, edge=edge, servers=servers, authority=authority)

@@ -12,8 +12,9 @@ from components.edge import Edge
 from components.server import Server
 from topology.model import Topology
 
-# Filled in by the stack's page in Pulumi Cloud, from the other outputs.
+# The stack's page in Pulumi Cloud, which fills in the other outputs where it says ${outputs.url}.
 README = Path(__file__).resolve().parent.parent / "Pulumi.README.md"
+SERVERS = "<!-- servers -->"
 
 
 def export(topology: Topology, *, edge: Edge, servers: Mapping[str, Server], authority: Authority) -> None:
@@ -31,7 +32,15 @@ def export(topology: Topology, *, edge: Edge, servers: Mapping[str, Server], aut
         },
     )
     pulumi.export("caCertificate", authority.certificate_pem)
-    pulumi.export("readme", README.read_text(encoding="utf-8"))
+    pulumi.export("readme", README.read_text(encoding="utf-8").replace(SERVERS, _table(topology)))
+
+
+def _table(topology: Topology) -> str:
+    rows = [
+        f"| {server.name} | {', '.join(server.roles)} | {server.address} | {server.zone} | {server.instance_type} |"
+        for server in topology.servers
+    ]
+    return "\n".join(["| server | roles | address | zone | type |", "|---|---|---|---|---|", *rows])
 
 
 def _server(server: Server) -> dict[str, object]:

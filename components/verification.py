@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import shlex
 from collections.abc import Mapping, Sequence
@@ -11,6 +12,7 @@ import pulumi
 from pulumi_command import local
 
 from components.server import Server
+from topology.model import Topology
 
 # Relative, like everything of the project: an absolute path would differ between two machines, and then every `up`
 # of another one would see a change.
@@ -24,11 +26,11 @@ GRACE_SECONDS = 120
 class VerificationArgs:
     """What is verified, and what must be there first. `profile` is the AWS profile, None for the environment's.
 
-    The command is run again when the bundle, the instance or any parameter of any server has changed.
+    The command is run again when anything of the topology, or the bundle, the instance or a parameter of any server
+    has changed.
     """
 
-    stack: str
-    region: str
+    topology: Topology
     profile: str | None
     timeout_minutes: int
     servers: Mapping[str, Server]
@@ -41,7 +43,9 @@ class Verification(pulumi.ComponentResource):
     def __init__(self, name: str, args: VerificationArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__("tripod:verification:Verification", name, None, opts)
         seconds = args.timeout_minutes * 60
-        command = shlex.join([PYTHON, "-m", "operations", "verify", "--stack", args.stack, "--timeout", str(seconds)])
+        command = shlex.join(
+            [PYTHON, "-m", "operations", "verify", "--stack", args.topology.stack, "--timeout", str(seconds)]
+        )
         timeout = f"{seconds + GRACE_SECONDS}s"
         digests = {name: server.digest for name, server in args.servers.items()}
         instances = {name: server.instance_id for name, server in args.servers.items()}
@@ -58,8 +62,9 @@ class Verification(pulumi.ComponentResource):
             create=command,
             update=command,
             environment={
-                "AWS_REGION": args.region,
+                "AWS_REGION": args.topology.region,
                 **({"AWS_PROFILE": args.profile} if args.profile else {}),
+                "TRIPOD_TOPOLOGY": hashlib.sha256(repr(args.topology).encode()).hexdigest(),
                 "TRIPOD_EXPECTED_DIGESTS": json.dumps(digests, sort_keys=True),
                 "TRIPOD_INSTANCES": pulumi.Output.json_dumps(instances, sort_keys=True),
                 "TRIPOD_PARAMETER_VERSIONS": pulumi.Output.json_dumps(versions, sort_keys=True),

@@ -23,7 +23,10 @@ from topology.stackfile import read_stack
 with warnings.catch_warnings():
     # The package warns of every deprecated name that it still offers while it is imported.
     warnings.simplefilter("ignore", DeprecationWarning)
-    import pulumi_aws.s3  # noqa: F401
+    import pulumi_aws.s3
+
+    # The package is loaded at the first use of a name.
+    pulumi_aws.s3.Bucket  # noqa: B018
 
 ROOT = Path(__file__).resolve().parents[2]
 STACKS = sorted(path.name.split(".")[1] for path in ROOT.glob("Pulumi.*.yaml"))

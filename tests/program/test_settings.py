@@ -81,6 +81,9 @@ def test_verification_runs_again_when_anything_changed() -> None:
     assert set(json.loads(environment["TRIPOD_EXPECTED_DIGESTS"])) == {"server-1", "server-2", "server-3"}
     assert set(json.loads(environment["TRIPOD_INSTANCES"])) == {"server-1", "server-2", "server-3"}
     assert set(json.loads(environment["TRIPOD_PARAMETER_VERSIONS"]).values()) == {1}
+    # A larger type changes no file, but it stops and starts the server.
+    larger = evaluate(configured={"verifyTimeoutMinutes": 7, "instanceType": "t3.large"}).named("verification-command")
+    assert larger.inputs["environment"] != environment
 
 
 def test_verification_comes_last() -> None:

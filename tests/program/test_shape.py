@@ -11,9 +11,6 @@ from topology.model import Topology
 
 AWS_PROVIDER = "pulumi:providers:aws::aws"
 
-# No tags in AWS, or (rules of an association, objects) the provider's default tags say it all.
-WITHOUT_NAME = {"SecurityGroupIngressRule", "SecurityGroupEgressRule"}
-
 
 def test_evaluating_twice_registers_the_identical_set(stack: str, program: Evaluation) -> None:
     def shape(evaluation: Evaluation) -> dict[str, str]:
@@ -134,6 +131,7 @@ def test_outputs(program: Evaluation, topology: Topology) -> None:
     assert set(program.outputs) == {"url", "addresses", "servers", "shell", "caCertificate", "readme"}
     assert set(program.outputs["servers"]) == {server.name for server in topology.servers}
     assert program.outputs["url"] in ("https://203.0.113.10/", "https://edge.elb.example/")
+    assert "<!--" not in program.outputs["readme"]
     for name, command in program.outputs["shell"].items():
         assert command == f"aws ssm start-session --region us-east-1 --target {name}-instance-id"
 
