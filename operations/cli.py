@@ -117,7 +117,8 @@ def show_status(stack: str, region: str | None, expected_digests: str | None, as
     if as_json:
         click.echo(json.dumps(status.document(fleet, observations, expected), indent=2))
     else:
-        console().print(terminal_table(f"Stack {stack}", status.HEADERS, status.rows(fleet, observations, expected)))
+        rows = status.rows(fleet, observations, expected)
+        console().print(terminal_table(f"Stack {stack}", status.HEADERS, rows, status.WHOLE))
         for problem in found:
             click.echo(f"- {problem}")
         click.echo("Not healthy." if found else "Healthy.")

@@ -12,6 +12,7 @@ from operations.survey import Observation, group_problems
 from topology.names import Role
 
 HEADERS = ("server", "roles", "zone", "address", "state", "bundle", "database")
+WHOLE = ("server", "zone", "state", "bundle")
 
 
 def problems(fleet: Fleet, observations: Mapping[str, Observation], expected: Mapping[str, str]) -> tuple[str, ...]:
@@ -67,7 +68,7 @@ def _sync(seen: Observation, expected: str | None) -> bool | None:
 def _row(seen: Observation, expected: str | None) -> list[str]:
     server, status = seen.server, seen.status
     state = server.state if server.state != "running" else "healthy" if status and status.healthy else "not healthy"
-    digest = "?" if status is None else short(status.digest)
+    digest = "?" if status is None else short(status.digest).removeprefix("sha256:")
     sync = {True: "in sync", False: "not in sync", None: "?"}[_sync(seen, expected)]
     address = f"{server.address}, {server.public_address}" if server.public_address else server.address
     return [

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import shutil
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 
 from rich import box
 from rich.console import Console
@@ -21,18 +20,15 @@ def console() -> Console:
     return Console(file=sys.stdout, width=width, highlight=False, soft_wrap=False)
 
 
-def width() -> int:
-    """Characters a line may have on standard output."""
-    return shutil.get_terminal_size().columns if sys.stdout.isatty() else LOG_WIDTH
-
-
-def terminal_table(title: str, headers: Sequence[str], rows: Iterable[Sequence[str]]) -> Table:
-    """A rich table. Cells are plain text: nothing in them is markup."""
+def terminal_table(
+    title: str, headers: Sequence[str], rows: Iterable[Sequence[str]], whole: Collection[str] = ()
+) -> Table:
+    """A rich table. Cells are plain text: nothing in them is markup. The columns `whole` are never wrapped."""
     table = Table(
         title=title or None, title_justify="left", title_style="bold", header_style="bold", box=box.SIMPLE_HEAD
     )
     for header in headers:
-        table.add_column(header, overflow="fold")
+        table.add_column(header, overflow="fold", no_wrap=header in whole)
     for row in rows:
         table.add_row(*(Text(cell) for cell in row))
     return table

@@ -61,7 +61,7 @@ def test_stopped_servers_are_still_of_the_stack(aws):
 
 
 def test_a_server_that_is_not_there_names_those_that_are(fleet):
-    with pytest.raises(ServerNotFoundError, match="'server-4'.*server-1, server-2, server-3"):
+    with pytest.raises(ServerNotFoundError, match=r"'server-4'.*server-1, server-2, server-3"):
         fleet.server("server-4")
 
 

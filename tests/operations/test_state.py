@@ -135,7 +135,7 @@ def test_status_while_mysqld_is_down(fleet, hosts):
 )
 def test_no_status(fleet, hosts, result):
     hosts.answers["tripod status"] = result
-    with pytest.raises(CommandFailedError, match="server-1: .*tripod status"):
+    with pytest.raises(CommandFailedError, match=r"server-1: .*tripod status"):
         host_status(hosts, fleet.server("server-1"))
 
 

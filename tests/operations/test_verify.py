@@ -277,7 +277,7 @@ def test_without_expected_digests_any_bundle_will_do(bench, ready):
 
 def test_the_deadline_holds_over_all_phases(bench, ready, clock):
     bench.hosts["server-2"].problems = ["mysql.service is activating"]
-    clock.at.append((50, lambda: bench.hosts["server-2"].problems.clear()))
+    clock.at.append((50, bench.hosts["server-2"].problems.clear))
     bench.hosts.answers["Ask the site"] = site(503)
     bench.fails(timeout=80)
     assert 80 <= clock.now < 90
