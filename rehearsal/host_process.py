@@ -33,10 +33,12 @@ exec systemd-nspawn --directory="$disk/root" "$@"
 """
 
 # A group per command: what it starts can be ended with it, and a power cut of the host ends it too.
+# The shell waits in nsenter's place: nsenter stops itself when its child is stopped, which is how systemd begins to end
+# processes at shutdown, and the host would then wait for ever for a child that nobody reaps.
 _ENTER = """\
 set -eu
 mkdir "$1"; echo $$ > "$1/cgroup.procs"; leader=$2; shift 2
-exec nsenter --target "$leader" --all -- "$@"
+exec nsenter --target "$leader" --all --no-fork -- /bin/sh -c '"$@"; exit $?' sh "$@"
 """
 
 # nsenter gives full root of this machine; a host's root has less.
@@ -75,22 +77,30 @@ def enter_command(
 
 
 def leader_of(cgroup: Cgroup) -> int | None:
-    """The process of this machine that is the host's first (its systemd), or None when there is none (yet)."""
+    """The process of this machine that is the host's first (its systemd), or None when there is none (yet).
+
+    A booting systemd moves itself to a group of its own, so one look may just miss it: None is not final then.
+    """
     for group in cgroup.groups():
         try:
             members = (group / "cgroup.procs").read_text().split()
         except OSError:  # the group went away while we looked
             continue
         for member in members:
-            try:
-                status = Path(f"/proc/{member}/status").read_text()
-                program = Path(f"/proc/{member}/exe").readlink()
-            except (FileNotFoundError, ProcessLookupError):
-                continue
-            numbers = next(line for line in status.splitlines() if line.startswith("NSpid:")).split()[1:]
-            if numbers[1:] == ["1"] and program.name == "systemd":
+            if is_leader(int(member)):
                 return int(member)
     return None
+
+
+def is_leader(process: int) -> bool:
+    """Whether a process of this machine is the first of a namespace of processes just below, and runs systemd."""
+    try:
+        status = Path(f"/proc/{process}/status").read_text()
+        program = Path(f"/proc/{process}/exe").readlink()
+    except (FileNotFoundError, ProcessLookupError):
+        return False
+    numbers = next(line for line in status.splitlines() if line.startswith("NSpid:")).split()[1:]
+    return numbers[1:] == ["1"] and program.name == "systemd"
 
 
 def shell(stack: str, host: str, command: Sequence[str], *, state_root: Path = STATE_ROOT) -> int:
@@ -99,7 +109,7 @@ def shell(stack: str, host: str, command: Sequence[str], *, state_root: Path = S
     For a process that does not own the stack (the command line). Raises RehearsalError when the host is off.
     """
     cgroup = Cgroup(StackPaths(stack, state_root).object_name(host))
-    leader = leader_of(cgroup)
+    leader = leader_of(cgroup) or leader_of(cgroup)
     if leader is None:
         raise RehearsalError(f"{host} of stack {stack} is not running")
     group = f"shell-{os.getpid()}-{time.monotonic_ns()}"

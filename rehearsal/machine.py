@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import itertools
+import logging
 import os
 import signal
 import stat
@@ -16,12 +17,14 @@ from pathlib import Path
 
 from rehearsal import namespace
 from rehearsal.cgroup import Cgroup
-from rehearsal.host_process import EXIT_REBOOT, enter_command, leader_of, start_command
+from rehearsal.host_process import EXIT_REBOOT, enter_command, is_leader, leader_of, start_command
 from rehearsal.image_settings import GATE
 from rehearsal.network import Fabric
 from rehearsal.root_disk import RootDisk
 from rehearsal.shell import EXIT_TIMEOUT, RehearsalError, Result, run, tool_environment
 from rehearsal.volume import BY_ID, Volume, power_cut
+
+_log = logging.getLogger(__name__)
 
 
 class Power(StrEnum):
@@ -63,6 +66,7 @@ class Machine:
         self._on_end = on_end
         self._lock = threading.RLock()
         self._process: subprocess.Popen[bytes] | None = None
+        self._leader: int | None = None
         self._cgroup = Cgroup(fabric.paths.object_name(name))
         self._commands = itertools.count(1)
         fabric.reserve(name, address)
@@ -78,8 +82,8 @@ class Machine:
     @property
     def leader(self) -> int:
         """Process number of the host's systemd on this machine. Raises RehearsalError when the host is off."""
-        leader = leader_of(self._cgroup) if self.power is Power.ON else None
-        if leader is None:
+        leader = self._leader
+        if leader is None or not is_leader(leader):
             raise RehearsalError(f"{self.name} is not running")
         return leader
 
@@ -98,7 +102,7 @@ class Machine:
             try:
                 netns = self.fabric.plug(self.name, self.address, self.subnet_cidr)
                 self._process = self._spawn(namespace.DIRECTORY / netns)
-                self._wait("its first process", deadline, lambda: leader_of(self._cgroup) is not None)
+                self._wait("its first process", deadline, self._find_leader)
                 root = Path(f"/proc/{self.leader}/root")
                 for volume in self.volumes:
                     self._add_device(root, volume)
@@ -113,8 +117,8 @@ class Machine:
         """Shut the host down in order, as EC2's StopInstances does; a power cut after `timeout` seconds."""
         with self._lock:
             process = self._process
-            leader = leader_of(self._cgroup)
-            if process is not None and process.poll() is None and leader is not None:
+            leader = self._leader
+            if process is not None and process.poll() is None and leader is not None and is_leader(leader):
                 with contextlib.suppress(ProcessLookupError):
                     os.kill(leader, signal.SIGRTMIN + 4)  # systemd: start poweroff.target
                 with contextlib.suppress(subprocess.TimeoutExpired):
@@ -125,8 +129,8 @@ class Machine:
         """Cut the power: not a packet and not a block more. No error when the host is off."""
         with self._lock:
             self.fabric.unplug(self.name)
-            leader = leader_of(self._cgroup)
-            if leader is not None:
+            leader, self._leader = self._leader, None
+            if leader is not None and is_leader(leader):
                 power_cut(leader, {volume.device for volume in self.volumes if volume.device is not None})
             self._cgroup.kill()
             process, self._process = self._process, None
@@ -253,6 +257,10 @@ class Machine:
     def _device_name(self, volume: Volume) -> str:
         return f"nvme{self.volumes.index(volume) + 1}n1"  # nvme0n1 is the root disk on AWS
 
+    def _find_leader(self) -> bool:
+        self._leader = leader_of(self._cgroup)
+        return self._leader is not None
+
     def _systemd_answers(self) -> bool:
         # Any word but none means that the manager listens; "starting" is enough, user data may take long.
         return bool(self.run("systemctl", "show", "--property=Version", timeout=10).stdout.strip())
@@ -277,7 +285,11 @@ class Machine:
                 return
             self.kill()
             if code == EXIT_REBOOT:
-                self.start()
-                return
+                try:
+                    self.start()
+                except RehearsalError as error:
+                    _log.error("%s did not come up again after a reboot: %s", self.name, error)
+                else:
+                    return
         if self._on_end is not None:
             self._on_end(self)

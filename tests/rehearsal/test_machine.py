@@ -28,7 +28,7 @@ write_files:
   - path: /etc/marker
     content: from user data
 runcmd:
-  - [sh, -c, "ls -l /dev/disk/by-id > /var/tmp/disks-at-user-data"]
+  - [sh, -c, "ls -l /dev | tee /var/tmp/disks-at-user-data"]
 """
 
 
