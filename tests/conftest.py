@@ -92,9 +92,10 @@ def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestR
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     """Say plainly what was not tried on this machine."""
-    skipped = [report for report in terminalreporter.stats.get("skipped", []) if "/rehearsal/" in report.nodeid]
+    reason = "; ".join(obstacles())
+    skipped = [report for report in terminalreporter.stats.get("skipped", []) if reason in str(report.longrepr)]
     if obstacles() and skipped:
         terminalreporter.section("not tried on this machine")
-        terminalreporter.line(f"{len(skipped)} tests of the rehearsal were skipped, because:")
+        terminalreporter.line(f"{len(skipped)} tests with real hosts or their programs were skipped, because:")
         for obstacle in obstacles():
             terminalreporter.line(f"  - {obstacle}")
