@@ -11,7 +11,6 @@ from moto import mock_aws
 
 from tests.host.fakes import BUCKET, CFG, CNF, KEY, ME, PARAMETER, SERVER, FakeUnit, Site, fails, make, upload
 from userdata.bundle import File
-from userdata.host.apply import LOCK_FD, locked
 from userdata.host.errors import (
     EXIT_BUNDLE,
     EXIT_CHECK,
@@ -22,6 +21,7 @@ from userdata.host.errors import (
     EXIT_SECRET,
     StepError,
 )
+from userdata.host.lock import LOCK_FD, busy, locked
 from userdata.host.swap import STATE, Swap
 
 
@@ -333,7 +333,9 @@ def test_an_apply_that_was_cut_off_is_rolled_back_first(applied, capsys):
 
 def test_two_applies_at_once(applied):
     with locked(applied.machine.system):
+        assert busy(applied.machine.system)
         refused(applied, EXIT_LOCKED, "lock", "another apply")
+    assert not busy(applied.machine.system)
 
 
 def test_the_lock_survives_the_hand_over(applied, monkeypatch):
@@ -350,7 +352,7 @@ def test_newer_host_programs_take_over_before_anything_else(applied):
     class ReplacedError(BaseException):
         pass
 
-    def reexec(staging, expect):
+    def reexec(staging, expect, lock):
         assert (staging / "usr/local/lib/tripod/host/apply.py").read_text() == "print('new')\n"
         assert (staging / "manifest.json").exists()
         raise ReplacedError
@@ -364,7 +366,7 @@ def test_the_same_host_programs_do_not_take_over(applied):
     from userdata.base.files import programs
 
     upload(applied.s3, make(haproxy="new\n", extra=[File(p.path, p.content, owner=ME) for p in programs()]))
-    applied.apply(reexec=lambda staging, expect: pytest.fail("nothing to take over"))
+    applied.apply(reexec=lambda staging, expect, lock: pytest.fail("nothing to take over"))
 
 
 def test_a_staged_tree_that_was_tampered_with_is_refused(applied, tmp_path):

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, cast
 
-from . import apply, boot, ready, state, status, volume
+from . import apply, boot, lock, ready, state, status, volume
 from .errors import StepError
 from .identity import PATH, Identity
 from .system import System
@@ -25,10 +25,11 @@ def client(service: str, identity: Identity) -> Any:
     return cast("Any", boto3).client(service, region_name=identity.region, config=config)
 
 
-def hand_over(staging: Path, expect: str) -> None:
+def hand_over(staging: Path, expect: str, descriptor: int) -> None:
     """Let the staged host programs go on with the staged tree; does not return."""
     programs = staging / apply.PROGRAMS.lstrip("/")
-    environment = {**os.environ, "PYTHONPATH": str(programs.parent)}
+    environment = {**os.environ, "PYTHONPATH": str(programs.parent), lock.LOCK_FD: str(descriptor)}
+    os.set_inheritable(descriptor, True)
     arguments = ["apply", "--staged", str(staging)] + (["--expect", expect] if expect else [])
     sys.stdout.flush()
     os.execve(sys.executable, [sys.executable, "-P", "-m", "host", *arguments], environment)  # noqa: S606

@@ -6,23 +6,21 @@ of a changed unit has accepted the staged files. Running it twice changes nothin
 
 from __future__ import annotations
 
-import fcntl
-import os
 import re
 import shutil
 import sys
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from . import fetch, packages, units
-from .errors import EXIT_BUNDLE, EXIT_CHECK, EXIT_LOCKED, EXIT_NOT_ROLLED_BACK, EXIT_ROLLED_BACK, StepError
+from .errors import EXIT_BUNDLE, EXIT_CHECK, EXIT_NOT_ROLLED_BACK, EXIT_ROLLED_BACK, StepError
 from .identity import Identity
+from .lock import locked
 from .manifest import Manifest, UnitEntry, parse
-from .swap import STATE, Plan, Swap, applied, compare
+from .swap import Plan, Swap, applied, compare
 from .system import System
 
 PROGRAMS = "/usr/local/lib/tripod/host"
@@ -35,7 +33,6 @@ STAGING = "/var/tmp"  # noqa: S108  a fresh directory of mode 0700 below it, mad
 
 CHECK_SECONDS = 120.0
 TELLING = re.compile(r"\b(alert|error|fatal|failed|unknown|invalid)\b", re.IGNORECASE)
-LOCK_FD = "TRIPOD_APPLY_LOCK_FD"
 
 
 @dataclass(frozen=True)
@@ -59,23 +56,23 @@ class Outcome:
 class Apply:
     """One apply on one server. `s3` and `ssm` are boto3 clients.
 
-    `reexec` is called with the staging tree when the bundle brings other host programs than those that run; it does
-    not return on a server, where the staged programs take over.
+    `reexec` is called with the staging tree, `expect` and the lock's file descriptor when the bundle brings other host
+    programs than those that run; on a server it does not return: the staged programs take over.
     """
 
     system: System
     identity: Identity
     s3: Any
     ssm: Any
-    reexec: Callable[[Path, str], None] | None = None
+    reexec: Callable[[Path, str, int], None] | None = None
     expect: str | None = None
 
     def run(self, staged: Path | None = None) -> Outcome:
         """Apply the bundle. Raises StepError; its code says how the server was left."""
-        with locked(self.system):
+        with locked(self.system) as lock:
             staging = staged or self._staging()
             try:
-                return self._run(staging, fresh=staged is None)
+                return self._run(staging, lock, fresh=staged is None)
             finally:
                 shutil.rmtree(staging, ignore_errors=True)
 
@@ -84,11 +81,11 @@ class Apply:
         parent.mkdir(parents=True, exist_ok=True)
         return Path(tempfile.mkdtemp(prefix="tripod-apply-", dir=parent))
 
-    def _run(self, staging: Path, *, fresh: bool) -> Outcome:
+    def _run(self, staging: Path, lock: int, *, fresh: bool) -> Outcome:
         previous = self._previous()
         self._recover(previous)
         manifest = self._stage(staging) if fresh else self._take_over(staging)
-        self._hand_over(staging, manifest)
+        self._hand_over(staging, manifest, lock)
         installed = packages.install(self.system, manifest.packages)
         self._make_users(staging, manifest)
         plan = compare(manifest, previous, staging, self.system)
@@ -118,7 +115,7 @@ class Apply:
         if self.expect and manifest.digest != self.expect:
             problem = f"the bucket holds {manifest.digest}, not the expected {self.expect}"
             raise StepError("bundle", problem, "run `pulumi up` again, or leave out --expect", EXIT_BUNDLE)
-        fetch.stage_files(self.s3, self.identity, manifest, staging, self.system)
+        fetch.stage_files(self.s3, self.identity, manifest, staging)
         fetch.stage_secrets(self.ssm, manifest, staging)
         (staging / "manifest.json").write_text(manifest.text)
         return manifest
@@ -129,13 +126,13 @@ class Apply:
         fetch.verify_files(manifest, staging)
         return manifest
 
-    def _hand_over(self, staging: Path, manifest: Manifest) -> None:
+    def _hand_over(self, staging: Path, manifest: Manifest, lock: int) -> None:
         if self.reexec is None:
             return
         own = Path(__file__).parent
         staged = {path: staging / path.lstrip("/") for path in manifest.files if path.startswith(f"{PROGRAMS}/")}
         if any(not _same(own / file.name, file) for file in staged.values()):
-            self.reexec(staging, self.expect or "")
+            self.reexec(staging, self.expect or "", lock)
 
     def _make_users(self, staging: Path, manifest: Manifest) -> None:
         # Files are given to users of their own, so the users come first; creating one that exists does nothing.
@@ -154,7 +151,7 @@ class Apply:
             result = self.system.run(command, timeout=CHECK_SECONDS)
             if not result.ok:
                 verdict = _verdict(result.output).replace(str(staging), "") or result.last_line
-                problem = f"{unit.name}: {command[0]} refuses {', '.join(_few(concerned))}: {verdict}"
+                problem = f"{unit.name}: {_program(command)} refuses {', '.join(_few(concerned))}: {verdict}"
                 mend = "mend the configuration and run `pulumi up`; nothing was changed here"
                 raise StepError("check", problem, mend, EXIT_CHECK)
 
@@ -200,36 +197,17 @@ class Apply:
         raise StepError("apply", f"{why}; rolled back to what was there before", mend, EXIT_ROLLED_BACK) from cause
 
 
-@contextmanager
-def locked(system: System) -> Iterator[int]:
-    """Hold the server's only apply lock; StepError when another apply has it.
-
-    The lock belongs to the open file, so it survives the hand-over to the staged programs (`LOCK_FD`).
-    """
-    inherited = os.environ.pop(LOCK_FD, "")
-    if inherited:
-        descriptor = int(inherited)
-    else:
-        directory = system.path(STATE)
-        directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-        descriptor = os.open(directory / "lock", os.O_RDWR | os.O_CREAT, 0o600)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError as error:
-        os.close(descriptor)
-        raise StepError("lock", "another apply is running", "wait for its end", EXIT_LOCKED) from error
-    try:
-        yield descriptor
-    finally:
-        os.close(descriptor)
-
-
 def _same(one: Path, other: Path) -> bool:
     return one.is_file() and one.read_bytes() == other.read_bytes()
 
 
 def _few(paths: Sequence[str]) -> list[str]:
     return [*paths[:2], f"and {len(paths) - 2} more"] if len(paths) > 3 else list(paths)
+
+
+def _program(command: Sequence[str]) -> str:
+    """The checker's name: not `env`, not the variables that it sets."""
+    return next((word for word in command if word != "env" and "=" not in word), command[0])
 
 
 def _verdict(output: str) -> str:

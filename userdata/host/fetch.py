@@ -17,7 +17,6 @@ from botocore.exceptions import BotoCoreError, ClientError
 from .errors import EXIT_BUNDLE, EXIT_SECRET, StepError
 from .identity import Identity
 from .manifest import FileEntry, Manifest, parse
-from .system import System
 
 # SSM GetParameters takes at most ten names (API reference).
 PARAMETERS_PER_CALL = 10
@@ -36,13 +35,14 @@ def fetch_manifest(s3: Any, identity: Identity) -> Manifest:
     return parse(text, stack=identity.stack, server=identity.server, subject=subject)
 
 
-def stage_files(s3: Any, identity: Identity, manifest: Manifest, staging: Path, system: System) -> None:
+def stage_files(s3: Any, identity: Identity, manifest: Manifest, staging: Path) -> None:
     """Write every file of `manifest` below `staging`, verified.
 
-    What the server already has with the right digest is copied from there instead of fetched.
+    All of them, also those that the server has already: an object that is missing or wrong is found now, not on the
+    day when a new server needs it.
     """
     with ThreadPoolExecutor(PARALLEL_OBJECTS) as pool:
-        for entry, content in pool.map(lambda e: (e, _content(s3, identity, e, system)), manifest.files.values()):
+        for entry, content in pool.map(lambda e: (e, _content(s3, identity, e)), manifest.files.values()):
             _write(staging, entry.path, content)
 
 
@@ -62,12 +62,7 @@ def stage_secrets(ssm: Any, manifest: Manifest, staging: Path) -> None:
         _write(staging, entry.path, values[entry.parameter].encode())
 
 
-def _content(s3: Any, identity: Identity, entry: FileEntry, system: System) -> bytes:
-    live = system.path(entry.path)
-    if live.is_file():
-        content = live.read_bytes()
-        if _sha256(content) == entry.sha256:
-            return content
+def _content(s3: Any, identity: Identity, entry: FileEntry) -> bytes:
     key = entry.key or identity.file_key(entry.path)
     content = _object(s3, identity, key)
     found = _sha256(content)

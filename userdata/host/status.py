@@ -10,7 +10,9 @@ from urllib.request import ProxyHandler, build_opener
 
 from . import state, units
 from .database_state import DatabaseState
+from .floating_address_status import FACTS, floating_address_status
 from .identity import Identity
+from .lock import busy
 from .manifest import parse
 from .swap import Swap, applied
 from .system import System
@@ -44,7 +46,9 @@ def status(system: System, identity: Identity, get: Get = get) -> dict[str, Any]
     problems: list[str] = []
     if last["error"]:
         problems.append(f"the last apply failed: {last['error']}")
-    if Swap(system).interrupted:
+    if busy(system):
+        problems.append("an apply is running")
+    elif Swap(system).interrupted:
         problems.append("an apply was cut off: run `tripod apply`")
     text = applied(system)
     if text is None:
@@ -59,6 +63,8 @@ def status(system: System, identity: Identity, get: Get = get) -> dict[str, Any]
     if facts:
         database = _database(facts, get, problems)
         _ways_in(facts, get, problems)
+    address = floating_address_status(system.path(str(FACTS)), system.root)
+    problems += address["problems"] if address else []
     return {
         "server": identity.server,
         "digest": last["digest"],
@@ -66,6 +72,7 @@ def status(system: System, identity: Identity, get: Get = get) -> dict[str, Any]
         "error": last["error"],
         "units": {name: s.active for name, s in states.items()},
         "database": database,
+        "floating_address": address,
         "healthy": not problems,
         "problems": problems,
     }

@@ -120,6 +120,7 @@ def _prometheus(topology: Topology, server: Server) -> Part:
             Unit(
                 "prometheus-alertmanager.service",
                 files=("/etc/default/prometheus-alertmanager", ALERTMANAGER),
+                check=("amtool", "check-config", "{root}" + ALERTMANAGER),
                 action="reload",
             ),
         ),
