@@ -136,7 +136,8 @@ def _address(topology: Topology, server: Server, account: Account) -> Iterator[S
         return
     peers = [peer.name for peer in topology.load_balancers]
     stack = {f"aws:ResourceTag/{TAG_STACK}": topology.stack}
-    # AssociateAddress is asked about each thing that it touches: the address, the instance and its interface.
+    # AssociateAddress is asked about each thing that it touches: the address, the instance and its interface. The
+    # interface comes with the instance and has no tags to ask for, so its zone must do.
     yield {
         "Sid": "MoveAddress",
         "Effect": "Allow",
@@ -156,12 +157,9 @@ def _address(topology: Topology, server: Server, account: Account) -> Iterator[S
         "Effect": "Allow",
         "Action": "ec2:AssociateAddress",
         "Resource": account.arn("ec2", "network-interface/*"),
-        "Condition": {"StringEquals": stack},
+        "Condition": {
+            "StringEquals": {"ec2:AvailabilityZone": sorted({peer.zone for peer in topology.load_balancers})}
+        },
     }
     # Describing cannot be limited to a resource.
-    yield {
-        "Sid": "SeeAddress",
-        "Effect": "Allow",
-        "Action": ["ec2:DescribeAddresses", "ec2:DescribeInstances"],
-        "Resource": "*",
-    }
+    yield {"Sid": "SeeAddress", "Effect": "Allow", "Action": "ec2:DescribeAddresses", "Resource": "*"}

@@ -13,12 +13,13 @@ from userdata.base.files import files as base
 from userdata.boot.files import user_data
 from userdata.bundle import Bundle, File, Part
 from userdata.haproxy.files import files as haproxy
+from userdata.keepalived.files import files as keepalived
 from userdata.mysql.files import files as mysql
 from userdata.prometheus.files import files as prometheus
 
 __all__ = ["PARTS", "bundle", "shared_files", "user_data"]
 
-PARTS: tuple[Callable[[Topology, Server], Part], ...] = (base, mysql, haproxy, app, prometheus)
+PARTS: tuple[Callable[[Topology, Server], Part], ...] = (base, mysql, haproxy, app, keepalived, prometheus)
 """The service folders, in the order in which their units start: a way to the database before its users."""
 
 # Units that a package or the image may start although this server has no use for them. Whatever no part asks for
@@ -34,6 +35,7 @@ OWNED_UNITS = (
     "ssh.service",
     "ssh.socket",
     "tripod-app.service",
+    "tripod-floating-address.service",
     "tripod-group.service",
     "tripod-role-check.service",
 )
