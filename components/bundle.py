@@ -27,11 +27,11 @@ class BucketArgs:
 class Bucket(pulumi.ComponentResource):
     """A private, versioned, encrypted bucket that answers over TLS only.
 
-    `bucket` is its name. `ready` is the last of the settings that must be there before the first object is.
+    `bucket` is its name, from the last of the settings that must be there before the first object is: whoever names
+    the bucket waits for them.
     """
 
     bucket: pulumi.Output[str]
-    ready: pulumi.Resource
 
     def __init__(self, name: str, args: BucketArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__("tripod:bundle:Bucket", name, None, opts)
@@ -43,10 +43,9 @@ class Bucket(pulumi.ComponentResource):
             force_destroy=True,
             opts=child,
         )
-        self.bucket = bucket.bucket
         private = aws.s3.BucketPublicAccessBlock(
             f"{name}-private",
-            bucket=self.bucket,
+            bucket=bucket.bucket,
             block_public_acls=True,
             block_public_policy=True,
             ignore_public_acls=True,
@@ -54,23 +53,23 @@ class Bucket(pulumi.ComponentResource):
             opts=child,
         )
         owned = aws.s3.BucketOwnershipControls(
-            f"{name}-ownership", bucket=self.bucket, rule={"object_ownership": "BucketOwnerEnforced"}, opts=child
+            f"{name}-ownership", bucket=bucket.bucket, rule={"object_ownership": "BucketOwnerEnforced"}, opts=child
         )
         encrypted = aws.s3.BucketServerSideEncryptionConfiguration(
             f"{name}-encryption",
-            bucket=self.bucket,
+            bucket=bucket.bucket,
             rules=[{"apply_server_side_encryption_by_default": {"sse_algorithm": "AES256"}}],
             opts=child,
         )
         versioned = aws.s3.BucketVersioning(
             f"{name}-versioning",
-            bucket=self.bucket,
+            bucket=bucket.bucket,
             versioning_configuration={"status": "Enabled"},
             opts=child,
         )
         aws.s3.BucketLifecycleConfiguration(
             f"{name}-lifecycle",
-            bucket=self.bucket,
+            bucket=bucket.bucket,
             rules=[
                 {
                     "id": "old-versions",
@@ -84,13 +83,14 @@ class Bucket(pulumi.ComponentResource):
             # S3 wants to know first that there are versions.
             opts=pulumi.ResourceOptions(parent=self, depends_on=[versioned]),
         )
-        self.ready = aws.s3.BucketPolicy(
+        policy = aws.s3.BucketPolicy(
             f"{name}-tls-only",
-            bucket=self.bucket,
+            bucket=bucket.bucket,
             policy=json.dumps(_tls_only(f"arn:{args.partition}:s3:::{args.bucket}")),
             # After the block of public access: S3 refuses two changes of a bucket's access at once.
             opts=pulumi.ResourceOptions(parent=self, depends_on=[private, owned, encrypted, versioned]),
         )
+        self.bucket = policy.bucket
         self.register_outputs({"bucket": self.bucket})
 
 
@@ -145,25 +145,25 @@ class ServerBundle(pulumi.ComponentResource):
 
     def __init__(self, name: str, args: ServerBundleArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__("tripod:bundle:ServerBundle", name, None, opts)
-        server, bucket = args.server.name, args.bucket
-        after_bucket = pulumi.ResourceOptions(parent=self, depends_on=[bucket.ready])
+        child = pulumi.ResourceOptions(parent=self)
+        server, bucket = args.server.name, args.bucket.bucket
         files = [
             Object(
                 f"{name}-{file.path.lstrip('/')}",
-                bucket=bucket.bucket,
+                bucket=bucket,
                 key=names.file_key(server, file.path),
                 content=file.content,
                 content_type="text/plain; charset=utf-8",
-                opts=after_bucket,
+                opts=child,
             )
             for file in args.bundle.files
         ]
         self.manifest = Object(
             f"{name}-manifest",
-            bucket=bucket.bucket,
+            bucket=bucket,
             key=names.manifest_key(server),
             content=args.bundle.manifest,
             content_type="application/json",
-            opts=pulumi.ResourceOptions(parent=self, depends_on=[bucket.ready, *files]),
+            opts=pulumi.ResourceOptions(parent=self, depends_on=files),
         )
         self.register_outputs({"digest": args.bundle.digest})

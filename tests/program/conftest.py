@@ -12,8 +12,8 @@ from topology.stackfile import read_stack
 
 
 @pytest.fixture(scope="session", params=STACKS)
-def stack(request) -> str:
-    return request.param
+def stack(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
 
 
 @pytest.fixture(scope="session")

@@ -156,12 +156,12 @@ class _Monitor(mocks.MockMonitor):
                     ignore_changes=tuple(request.ignoreChanges),
                 )
             )
-        return super().RegisterResource(request)
+        return super().RegisterResource(request)  # type: ignore[no-untyped-call]
 
     def RegisterResourceOutputs(self, request: Any) -> Any:  # noqa: N802  (name of the RPC)
         if "::pulumi:pulumi:Stack::" in request.urn:
             self.recorded.evaluation.outputs, _ = _plain(json_format.MessageToDict(request.outputs))
-        return super().RegisterResourceOutputs(request)
+        return super().RegisterResourceOutputs(request)  # type: ignore[no-untyped-call]
 
 
 def _plain(inputs: dict[str, Any]) -> tuple[dict[str, Any], frozenset[str]]:
@@ -214,11 +214,14 @@ def evaluate(
     evaluation = Evaluation()
     recorded = _Mocks(preview=preview, evaluation=evaluation, answers={**_answers(region, zones), **(answers or {})})
 
+    def program() -> None:
+        runpy.run_path(str(ROOT / "__main__.py"))
+
     async def run() -> None:
         # As set_mocks does, but without its ready-made stack: run_in_stack makes the one that collects the outputs.
-        monitor = _Monitor(recorded)
+        monitor: Any = _Monitor(recorded)
         settings.configure(
-            mocks.MockSettings(
+            mocks.MockSettings(  # type: ignore[no-untyped-call]
                 monitor=monitor,
                 monitor_features=set(monitor.GetDeploymentInfo(empty_pb2.Empty()).supportedFeatures),
                 engine=mocks.MockEngine(logging.getLogger(__name__)),
@@ -230,7 +233,7 @@ def evaluate(
             )
         )
         pulumi.runtime.set_all_config(config)
-        await run_in_stack(lambda: runpy.run_path(str(ROOT / "__main__.py")))
+        await run_in_stack(program)
 
     try:
         asyncio.run(run())

@@ -102,6 +102,16 @@ def test_a_manifest_is_written_after_its_files(program: Evaluation) -> None:
         assert {file.urn for file in files} <= manifest.dependencies
 
 
+def test_an_object_is_written_when_the_bucket_is_private_encrypted_and_versioned(program: Evaluation) -> None:
+    settings = program.of(
+        "BucketPublicAccessBlock", "BucketOwnershipControls", "BucketVersioning", "BucketPolicy",
+        "BucketServerSideEncryptionConfiguration",
+    )  # fmt: skip
+    assert len(settings) == 5
+    for written in program.of("BucketObjectv2"):
+        assert {setting.urn for setting in settings} <= program.needs(written)
+
+
 def test_user_data_is_small_and_the_same_for_any_configuration(stack: str, program: Evaluation) -> None:
     other = evaluate(stack, configured={"domain": "www.example.org", "tags": {"Team": "web"}, "dataVolumeGib": 30})
     for instance in program.of("Instance"):
