@@ -26,6 +26,7 @@ import pymysql
 from . import accounts
 from .database import Connection, Database, Facts
 from .database_state import VIEW_PATH, DatabaseState, View, observe, read_view
+from .database_stop import MARKER as STOPPING
 from .group_actions import carry_out
 from .group_decision import Action, Kind, Observation, Registry, decide
 from .group_peers import ask_peers
@@ -96,6 +97,7 @@ class Group:
             peers=ask_peers(database) if alone and local else {},
             fenced=self._fenced,
             forced=_forced(),
+            stopping=STOPPING.exists(),
         )
         answered = len(seen.peers) + 1
         if local is None or in_group or answered < seen.majority or any(p.quorate for p in seen.peers.values()):

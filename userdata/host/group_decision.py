@@ -5,7 +5,7 @@ Why at most one group can be led at a time
 1. *The first group.* It is led only by the server that created the one-shot token (an SSM parameter made without
    Overwrite, so exactly one creation succeeds). The token says who and when. Until a majority of the configured
    members has been ONLINE (then the primary marks the token complete), its owner may lead again after a crash,
-   provided it still holds every transaction that any answering member holds: nobody else could have written.
+   provided it still holds every transaction that any answering member holds, and a majority of the last view answers.
 2. *After a full outage.* Members may see different peers and so compute different leaders (A sees B, C sees B, A and
    C do not see each other). The comparison alone is therefore not enough: the leader must also create the next
    numbered claim, again a parameter made without Overwrite. A claim that is not done blocks everyone else for
@@ -27,7 +27,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
-from .database_state import DatabaseState
+from .database_state import DatabaseState, View
 from .gtid import GtidSet
 
 # Seconds to wait for configured members that do not answer, before a mere majority decides.
@@ -114,6 +114,8 @@ class Observation:
     fenced: bool = False
     forced: bool = False
     """An operator wants this server to lead with what it has."""
+    stopping: bool = False
+    """mysql.service is being stopped: it has left, or is about to leave, its group on purpose."""
 
     @property
     def majority(self) -> int:
@@ -126,6 +128,8 @@ def decide(seen: Observation) -> Action:
     local = seen.local
     if local is None:
         return Action(Kind.WAIT, "mysqld does not answer")
+    if seen.stopping:
+        return Action(Kind.WAIT, "mysql.service is being stopped")
     if local.member_state == "ONLINE":
         return _online(seen, local)
     if local.member_state == "RECOVERING":
@@ -203,14 +207,14 @@ def _outage(seen: Observation, local: DatabaseState) -> Action:
     if seen.registry is None:
         return Action(Kind.CONSULT, "no group; asking the parameter store")
     token = seen.registry.token
+    witnesses = {name: state for name, state in answering.items() if state.holds}
     owner = answering.get(token.server) if token and not token.complete else None
-    if owner and _superset(owner, answering):
+    if owner and _superset(owner, answering) and not _gone(witnesses):
         if owner.server != seen.me:
             return Action(Kind.WAIT, f"no group; {owner.server} created the token and will lead")
         return _lead(seen, "created the token and holds all there is")
     if seen.forced:
         return _lead(seen, "an operator accepted the loss of what other members may hold")
-    witnesses = {name: state for name, state in answering.items() if state.holds}
     if token is None and not witnesses:
         witnesses = answering
     doubt = _doubt(seen, token, witnesses, missing)
@@ -240,12 +244,17 @@ def _doubt(
         have = ", ".join(sorted(witnesses)) or "nobody"
         reason = f"the stack was initialised, but {have} of {len(seen.configured)} members has its data"
         return Action(kind, f"{reason}, {seen.majority} are needed{absent}. {_MEND}")
-    newest = max((state.view for state in witnesses.values()), key=lambda view: view.age)
-    gone = sorted(set(newest.members) - set(witnesses))
-    if len(gone) * 2 >= len(newest.members) > 0:
-        reason = f"{', '.join(gone)} may hold newer writes (last view {newest.id}: {', '.join(newest.members)})"
-        return Action(kind, f"{reason}{absent}. {_MEND}")
+    gone = _gone(witnesses)
+    if gone:
+        return Action(kind, f"{', '.join(gone)} may hold newer writes, as members of the last view{absent}. {_MEND}")
     return None
+
+
+def _gone(witnesses: Mapping[str, DatabaseState]) -> list[str]:
+    """Members of the newest known view that are no witnesses, when those that are make no majority of it."""
+    newest = max((state.view for state in witnesses.values()), key=lambda view: view.age, default=View())
+    gone = sorted(set(newest.members) - set(witnesses))
+    return gone if len(gone) * 2 >= len(newest.members) else []
 
 
 def _superset(state: DatabaseState, others: Mapping[str, DatabaseState]) -> bool:

@@ -26,13 +26,19 @@ from .database_state import DatabaseState, observe, read_view
 CACHE = 0.2
 QUERY_SECONDS = 0.5
 
+# mysqld, or the whole machine, stood still for longer than this: meanwhile its group may have elected another
+# primary, which it takes a few seconds to learn. Until then it still believes that it is the writer.
+STALL = 3.0
+STEADY = 6.0
+TICK = 0.5
+
 # A reader whose data is older than this many seconds is no reader.
 LAG_LIMIT = 5.0
 
 log = logging.getLogger("tripod-role-check")
 
 
-def writer(state: DatabaseState, majority: int) -> tuple[bool, str]:
+def writer(state: DatabaseState, majority: int, steady: bool = True) -> tuple[bool, str]:
     """Whether writes may come here, and why (not)."""
     if state.member_state != "ONLINE":
         return False, f"member is {state.member_state}"
@@ -42,10 +48,12 @@ def writer(state: DatabaseState, majority: int) -> tuple[bool, str]:
         return False, f"{state.online} members online, {majority} needed"
     if state.super_read_only:
         return False, "primary is read-only"
+    if not steady:
+        return False, f"stood still less than {STEADY:g} s ago: another primary may have been elected"
     return True, "primary"
 
 
-def reader(state: DatabaseState, majority: int) -> tuple[bool, str]:
+def reader(state: DatabaseState, majority: int, steady: bool = True) -> tuple[bool, str]:
     """Whether reads may come here, and why (not)."""
     if state.member_state != "ONLINE":
         return False, f"member is {state.member_state}"
@@ -53,6 +61,8 @@ def reader(state: DatabaseState, majority: int) -> tuple[bool, str]:
         return False, f"{state.online} members online, {majority} needed"
     if state.lag > LAG_LIMIT:
         return False, f"{state.lag:.1f} s behind the primary"
+    if not steady:
+        return False, f"stood still less than {STEADY:g} s ago"
     return True, "primary" if state.is_primary else f"replica of {state.primary}"
 
 
@@ -66,17 +76,31 @@ class Probe:
         self._lock = threading.Lock()
         self._at = float("-inf")
         self._state: DatabaseState | str = "never asked"
+        self._stood_still = float("-inf")
+
+    @property
+    def steady(self) -> bool:
+        """Whether mysqld has answered without a pause for some time."""
+        return _now() - self._stood_still >= STEADY
+
+    def keep_asking(self) -> None:
+        """Ask for ever, so that a pause is noticed even when nobody else asks."""
+        while True:
+            self.ask()
+            time.sleep(TICK)
 
     def ask(self) -> DatabaseState | str:
         """The state, or why there is none. One thread asks mysqld, the others wait for it, bounded."""
-        asked = time.monotonic()
+        asked = _now()
         if not self._lock.acquire(timeout=2 * QUERY_SECONDS):
             return "mysqld is slow to answer"
         try:
             # Measured from the call, not from now: after a wait the answer that was waited for is fresh.
             if asked - self._at > CACHE:
+                if asked - self._at > STALL and self._at > 0:
+                    self._stood_still = asked
                 self._state = self._refresh()
-                self._at = time.monotonic()
+                self._at = _now()
             return self._state
         finally:
             self._lock.release()
@@ -91,17 +115,22 @@ class Probe:
                 if self._connection:
                     self._connection.close()
                 self._connection = None
-                # mysqld was restarted since the last question: that is no reason to say "no".
-                if not (reused and attempt == 1 and _gone(error)):
-                    return f"mysqld does not answer: {error}"
+                if _timed_out(error):
+                    self._stood_still = _now()
+                elif reused and attempt == 1:
+                    continue  # mysqld was restarted since the last question: ask the new one
+                return f"mysqld does not answer: {error}"
         raise AssertionError("unreachable")
 
 
-def _gone(error: Exception) -> bool:
-    """CR_SERVER_GONE_ERROR, CR_SERVER_LOST, ER_SERVER_SHUTDOWN: but a timeout is not asked twice."""
-    return isinstance(error, pymysql.OperationalError) and error.args[0] in (2006, 1053, 2013) and not (
-        isinstance(error.__context__, TimeoutError)
-    )
+def _now() -> float:
+    """Seconds, counting those in which the machine was suspended."""
+    return time.clock_gettime(time.CLOCK_BOOTTIME)
+
+
+def _timed_out(error: BaseException | None) -> bool:
+    """PyMySQL wraps the socket's TimeoutError in an error of its own."""
+    return error is not None and (isinstance(error, TimeoutError) or _timed_out(error.__context__))
 
 
 class Handler(BaseHTTPRequestHandler):
@@ -125,7 +154,7 @@ class Handler(BaseHTTPRequestHandler):
             self._answer(HTTPStatus.OK, state.to_json())
         else:
             judge = writer if self.path == "/writer" else reader
-            ok, reason = judge(state, self.server.database().majority)
+            ok, reason = judge(state, self.server.database().majority, self.server.probe.steady)
             status = HTTPStatus.OK if ok else HTTPStatus.SERVICE_UNAVAILABLE
             self._answer(status, {"ok": ok, "reason": reason, "server": state.server})
 
@@ -164,6 +193,7 @@ def main() -> int:
     facts = Facts()
     database = facts()
     probe = Probe(facts, lambda: Connection("role_check", seconds=QUERY_SECONDS))
+    threading.Thread(target=probe.keep_asking, daemon=True).start()
     server = Server((database.me.address, database.role_check_port), probe, facts)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     log.info("answering on %s:%d", *server.server_address)
