@@ -86,7 +86,7 @@ def up(daemon: Daemon, port: int, http_port: int, project: Path) -> None:
 @click.option("--json", "as_json", is_flag=True, help="For machines.")
 def status(daemon: Daemon, as_json: bool) -> None:
     """Show servers, roles and health. Exit code 1 when the stack is not healthy."""
-    found = report.build(daemon.stack, daemon.ask("status"), daemon.ca_file, complete=daemon.ca_file.exists())
+    found = report.build(daemon.stack, daemon.ask("status"), daemon.ca_file, complete=daemon.complete)
     if as_json:
         click.echo(json.dumps(found, indent=2))
     else:

@@ -1,4 +1,4 @@
-"""The emulated AWS: moto's back ends in this process, served on as many sockets as there are places to reach it from."""
+"""The emulated AWS: moto in this process, served on as many sockets as there are places to reach it from."""
 
 from __future__ import annotations
 

@@ -165,10 +165,10 @@ def _run_command() -> None:
 
 def _wanted(request: Any, instance_id: str) -> bool:
     given = [
-        *(request._get_param("Filters") or []),
+        *(request._get_param("Filters") or []),  # noqa: SLF001  (how every operation of moto reads its input)
         *(
             {"Key": item.get("key"), "Values": item.get("valueSet")}
-            for item in request._get_param("InstanceInformationFilterList") or []
+            for item in request._get_param("InstanceInformationFilterList") or []  # noqa: SLF001
         ),
     ]
     return all(instance_id in (item.get("Values") or []) for item in given if item.get("Key") == "InstanceIds")
@@ -176,7 +176,7 @@ def _wanted(request: Any, instance_id: str) -> bool:
 
 def _ubuntu_images() -> None:
     # moto knows the public parameters of Amazon's images, not those of Canonical's.
-    original = ssm_models.ParameterDict._check_loading_status
+    original = ssm_models.ParameterDict._check_loading_status  # noqa: SLF001  (where moto loads Amazon's)
 
     def check(self: Any, key: str) -> None:
         original(self, key)
@@ -209,7 +209,7 @@ def _ubuntu_images() -> None:
             ],
         )
 
-    ssm_models.ParameterDict._check_loading_status = check
+    ssm_models.ParameterDict._check_loading_status = check  # noqa: SLF001
 
 
 def _conditions_of_bucket_policies() -> None:

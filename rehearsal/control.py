@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import json
 import logging
-import os
 import socket
 import socketserver
 import threading
@@ -65,8 +64,7 @@ class Control:
         self._server.shutdown()
         self._server.server_close()
         self._thread.join()
-        with contextlib.suppress(FileNotFoundError):
-            os.unlink(self._path)
+        self._path.unlink(missing_ok=True)
 
 
 class _Server(socketserver.ThreadingUnixStreamServer):
@@ -91,7 +89,7 @@ class _Connection(socketserver.StreamRequestHandler):
             answer = handler(request) if handler else {"error": f"unknown request {request.get('op')!r}"}
         except (RehearsalError, ValueError, OSError) as error:
             answer = {"error": str(error)}
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001  (told to the one who asked, and to the log)
             _log.exception("%s failed", request.get("op"))
             answer = {"error": f"{type(error).__name__}: {error} (the supervisor's log says more)"}
         with contextlib.suppress(BrokenPipeError):

@@ -20,6 +20,7 @@ from rehearsal.cleanup import cleanup
 from rehearsal.control import Answer, NotRunningError
 from rehearsal.paths import StackPaths
 from rehearsal.shell import RehearsalError
+from rehearsal.state import State
 
 if TYPE_CHECKING:
     from rehearsal.supervisor import Options
@@ -57,13 +58,19 @@ class Daemon:
         """The certificate that the site's chain ends in."""
         return self.paths.directory / "ca.pem"
 
+    @property
+    def complete(self) -> bool:
+        """Whether the last run of the program came to its end."""
+        return State.load(self.state).complete
+
     def ask(self, op: str, *, timeout: float = 60, **arguments: object) -> Answer:
         """Ask the supervisor. Raises NotRunningError with what to do about it."""
         try:
             return control.ask(self.socket, {"op": op, **arguments}, timeout)
         except NotRunningError:
             raise NotRunningError(
-                f"no rehearsal of stack '{self.stack}' is running. Start it: python -m rehearsal up --stack {self.stack}"
+                f"no rehearsal of stack '{self.stack}' is running. "
+                f"Start it: python -m rehearsal up --stack {self.stack}"
             ) from None
 
     @property
@@ -89,7 +96,7 @@ class Daemon:
             yield
 
     def start(self, options: Options) -> None:
-        """Start it, in a session of its own, and wait until it answers. Raises RehearsalError with the end of its log."""
+        """Start it in a session of its own and wait until it answers. Raises RehearsalError with its last words."""
         directory = self.paths.directory
         directory.mkdir(mode=0o700, parents=True, exist_ok=True)
         with self.log.open("ab") as log:

@@ -98,6 +98,8 @@ class Engine:
         changed = frozenset(key for key in {*old.inputs, *inputs} if old.inputs.get(key) != inputs.get(key))
         if not changed:
             self._report(Step.SAME, registration, done=True)
+            if (old.protect, old.retain) == (registration.protect, registration.retain):
+                return old
             return self._remember(registration, old.id, inputs, old.outputs, frozenset(old.secrets))
         if kind.must_replace(old.inputs, changed) or changed & top_level(registration.replace_on_changes):
             return self._replace(kind, registration, old, inputs)
@@ -180,9 +182,7 @@ class Engine:
             retain=registration.retain,
         )
         with self._lock:
-            # An entry that is new goes to the end: the order of the state is the order of creation.
-            self._state.entries[registration.urn] = entry
-            self._state.save()
+            self._state.put(entry)
         return entry
 
     def _report(self, step: Step, registration: Registration, *, done: bool) -> None:
@@ -212,8 +212,7 @@ class Engine:
             kind = self._kind(entry.type)
             self._attempt("Deleting", registration, lambda: self._delete(kind, entry, retain=entry.retain))  # noqa: B023
             if entry in gone:
-                del self._state.entries[entry.urn]
-            self._state.save()
+                self._state.forget(entry.urn)
             self._report(step, registration, done=True)
 
 

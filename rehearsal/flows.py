@@ -108,12 +108,14 @@ def questions(topology: Topology, public: dict[str, str], names: dict[str, str])
     trials: list[tuple[str, int | None]] = [("tcp", port) for port in sorted(tcp)]
     trials += [("udp", ports.ALERTMANAGER_CLUSTER), ("vrrp", None)]
     result = []
+    sources: list[Server | str] = [WORLD, *topology.servers]
     for destination in topology.servers:
-        for source in (WORLD, *topology.servers):
+        private = str(destination.address)
+        for source in sources:
             if source is destination:
                 continue  # a server's way to itself passes no firewall
             name = source if isinstance(source, str) else source.name
-            address = str(destination.address) if name != WORLD else public.get(destination.name, str(destination.address))
+            address = public.get(destination.name, private) if name == WORLD else private
             reachable = name != WORLD or destination.name in public
             for protocol, port in trials:
                 declared = reachable and declares(topology, source, destination, protocol, port)

@@ -174,10 +174,8 @@ def run(
     engine = Engine(aws, state, on_event)
     outcome = asyncio.run(_evaluate(project, name, stack, config, engine, aws, say))
     engine.finish()
-    state.outputs, secret = outcome.outputs, outcome.secret_outputs
-    state.secret_outputs = sorted(secret)
-    state.save()
-    return Result(dict(engine.counts), state.outputs, secret)
+    state.finish(outcome.outputs, sorted(outcome.secret_outputs))
+    return Result(dict(engine.counts), outcome.outputs, outcome.secret_outputs)
 
 
 async def _evaluate(

@@ -88,7 +88,7 @@ class Reconciler:
         while not self._stop.wait(INTERVAL):
             try:
                 self.step()
-            except Exception:
+            except Exception:  # noqa: BLE001  (logged; the loop must outlive it)
                 # The next look may do better; the log says what was wrong.
                 _log.exception("reconciling failed")
 
@@ -107,11 +107,11 @@ class Reconciler:
         for server, host in list(self.hosts.items()):
             future = self._work.get(server)
             if future is None or future.done():
-                instance = wanted.get(server)
-                if instance is not None and instance.id != host.instance.id:
-                    instance = None  # the new one of this name starts when the old one is gone
-                if self._pending(host, instance):
-                    self._work[server] = self._pool.submit(self._settle, server, host, instance)
+                found = wanted.get(server)
+                # A new instance of this name starts when the old one is gone.
+                goal = found if found is not None and found.id == host.instance.id else None
+                if self._pending(host, goal):
+                    self._work[server] = self._pool.submit(self._settle, server, host, goal)
         for volume_id in [known for known in self._volumes if known not in view.volumes]:
             if not any(volume.id == volume_id for host in self.hosts.values() for volume in host.machine.volumes):
                 self._volumes.pop(volume_id).delete()

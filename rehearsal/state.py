@@ -6,7 +6,7 @@ import json
 import os
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 
 @dataclass
@@ -28,8 +28,9 @@ class Entry:
 class State:
     """The resources of one stack, in the order in which they were created.
 
-    The file holds secrets (as an unencrypted Pulumi state would), so it is readable by its owner only and
-    written whole: a crash leaves the old file or the new one.
+    The file is a journal, one JSON line a change, so that an interrupted run forgets nothing that it made; it is
+    written anew, short, at the end of a run. It holds secrets (as an unencrypted Pulumi state would) and is readable
+    by its owner only.
     """
 
     def __init__(self, path: Path) -> None:
@@ -37,27 +38,54 @@ class State:
         self.entries: dict[str, Entry] = {}
         self.outputs: dict[str, Any] = {}
         self.secret_outputs: list[str] = []
+        self.complete = False
+        """Whether the last run came to its end."""
 
     @classmethod
     def load(cls, path: Path) -> State:
         """The state in `path`; an empty one when there is no such file."""
         state = cls(path)
         if path.exists():
-            document = json.loads(path.read_text())
-            state.entries = {item["urn"]: Entry(**item) for item in document["resources"]}
-            state.outputs = document["outputs"]
-            state.secret_outputs = document["secret_outputs"]
+            for line in path.read_text().splitlines():
+                state._replay(json.loads(line))
         return state
 
-    def save(self) -> None:
-        """Write the file, atomically and with mode 0600."""
-        document = {
-            "resources": [asdict(entry) for entry in self.entries.values()],
-            "outputs": self.outputs,
-            "secret_outputs": self.secret_outputs,
-        }
+    def _replay(self, change: dict[str, Any]) -> None:
+        match change:
+            case {"put": entry}:
+                self.entries[entry["urn"]] = Entry(**entry)
+            case {"forget": urn}:
+                self.entries.pop(urn, None)
+            case {"outputs": outputs, "secret": secret}:
+                self.outputs, self.secret_outputs = outputs, secret
+        self.complete = "outputs" in change
+
+    def put(self, entry: Entry) -> None:
+        """Remember a resource; one that is new goes to the end."""
+        self.entries[entry.urn] = entry
+        self._append({"put": asdict(entry)})
+
+    def forget(self, urn: str) -> None:
+        """Forget a resource."""
+        del self.entries[urn]
+        self._append({"forget": urn})
+
+    def finish(self, outputs: dict[str, Any], secret: list[str]) -> None:
+        """Remember the stack's outputs and write the file anew."""
+        self.outputs, self.secret_outputs, self.complete = outputs, secret, True
         partial = self.path.with_suffix(".partial")
-        descriptor = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-        with os.fdopen(descriptor, "w") as file:
-            json.dump(document, file, indent=1, sort_keys=True)
+        partial.unlink(missing_ok=True)
+        changes: list[dict[str, Any]] = [{"put": asdict(entry)} for entry in self.entries.values()]
+        with _open(partial) as file:
+            for change in [*changes, {"outputs": outputs, "secret": secret}]:
+                file.write(json.dumps(change) + "\n")
         partial.replace(self.path)
+
+    def _append(self, change: dict[str, Any]) -> None:
+        self.complete = False
+        with _open(self.path) as file:
+            file.write(json.dumps(change) + "\n")
+
+
+def _open(path: Path) -> TextIO:
+    return os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600), "w")

@@ -57,8 +57,8 @@ class Supervisor:
         # The reconciler needs the cloud's view, the cloud needs to know which hosts answer.
         self.cloud = Cloud(
             options.region,
-            managed=lambda instance_id: self.commands.managed(instance_id),
-            start_command=lambda command: self.commands.start(command),
+            managed=self._managed,
+            start_command=self._start_command,
         )
         self.reconciler = Reconciler(self.fabric, Path(options.image), options.region, self.cloud.view)
         self.reconciler.on_power_off = self.cloud.stopped_by_host
@@ -81,6 +81,12 @@ class Supervisor:
                 "end": lambda _: self._end(),
             },
         )
+
+    def _managed(self, instance_id: str) -> bool:
+        return self.commands.managed(instance_id)
+
+    def _start_command(self, command: Any) -> None:
+        self.commands.start(command)
 
     def run(self) -> None:
         """Start everything, answer until told to end (or SIGTERM), then remove everything."""

@@ -144,7 +144,7 @@ def _run_program(daemon: Daemon, request: Request, display: Display) -> None:
 
 
 def _status(daemon: Daemon) -> report.Status:
-    return report.build(daemon.stack, daemon.ask("status"), daemon.ca_file, complete=daemon.ca_file.exists())
+    return report.build(daemon.stack, daemon.ask("status"), daemon.ca_file, complete=daemon.complete)
 
 
 def _aftermath(daemon: Daemon, *, created: bool) -> str:

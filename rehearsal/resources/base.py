@@ -54,7 +54,7 @@ class Aws:
             "AWS_EC2_METADATA_DISABLED": "true",
         }
         self._endpoint = endpoint
-        self._session = boto3.session.Session(
+        self._session: Any = boto3.session.Session(
             aws_access_key_id="rehearsal", aws_secret_access_key="rehearsal", region_name=region
         )
         self._clients: dict[str, Any] = {}
@@ -97,7 +97,7 @@ class Kind(ABC):
     def create(self, name: str, inputs: Inputs) -> Outcome:
         """Create the resource called `name` in the program."""
 
-    def update(self, resource_id: str, old: Inputs, new: Inputs) -> Outputs:  # noqa: ARG002
+    def update(self, resource_id: str, old: Inputs, new: Inputs) -> Outputs:
         """Change the resource in place; return the outputs that changed."""
         raise NotImplementedError(f"{type(self).__name__} cannot be updated in place")
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 from rehearsal.resources.base import Aws, Inputs, Kind, Outcome, Outputs, kind, physical_name, present, tag_list
 
@@ -32,7 +32,7 @@ class LoadBalancer(Kind):
 
     taggable = True
     replace_on = frozenset({"name", "namePrefix", "internal", "loadBalancerType"})
-    ATTRIBUTES = {
+    ATTRIBUTES: ClassVar[dict[str, str]] = {
         "enableDeletionProtection": "deletion_protection.enabled",
         "enableCrossZoneLoadBalancing": "load_balancing.cross_zone.enabled",
     }
@@ -114,7 +114,7 @@ class TargetGroup(Kind):
 
     taggable = True
     replace_on = frozenset({"name", "namePrefix", "port", "protocol", "vpcId", "targetType"})
-    ATTRIBUTES = {
+    ATTRIBUTES: ClassVar[dict[str, str]] = {
         "deregistrationDelay": "deregistration_delay.timeout_seconds",
         "proxyProtocolV2": "proxy_protocol_v2.enabled",
         "preserveClientIp": "preserve_client_ip.enabled",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import datetime
+import datetime as dt
 import ipaddress
 from typing import Any
 
@@ -105,8 +105,8 @@ def sign(
     inputs: Inputs,
 ) -> Outputs:
     """Make a certificate; outputs `certPem`, `validityStartTime`, `validityEndTime`, `readyForRenewal`."""
-    start = datetime.datetime.now(datetime.UTC).replace(microsecond=0)
-    end = start + datetime.timedelta(hours=float(inputs["validityPeriodHours"]))
+    start = dt.datetime.now(dt.UTC).replace(microsecond=0)
+    end = start + dt.timedelta(hours=float(inputs["validityPeriodHours"]))
     authority = bool(inputs.get("isCaCertificate"))
     uses = inputs.get("allowedUses") or []
     builder = (
@@ -120,7 +120,7 @@ def sign(
         .add_extension(x509.BasicConstraints(ca=authority, path_length=None), critical=True)
         .add_extension(x509.AuthorityKeyIdentifier.from_issuer_public_key(issuer_key.public_key()), critical=False)
     )
-    key_usage = {usage: False for usage in KEY_USAGES.values()}
+    key_usage = dict.fromkeys(KEY_USAGES.values(), False)
     key_usage.update({KEY_USAGES[use]: True for use in uses if use in KEY_USAGES})
     if any(key_usage.values()):
         builder = builder.add_extension(x509.KeyUsage(**key_usage), critical=True)
