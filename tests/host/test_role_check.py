@@ -134,13 +134,7 @@ def ask(probe):
 
 
 def timeout():
-    try:
-        raise TimeoutError("timed out")
-    except TimeoutError:
-        return _chained()
-
-
-def _chained():
+    """As PyMySQL reports it: an error of its own around the socket's."""
     error = pymysql.OperationalError(2013, "Lost connection to MySQL server during query (timed out)")
     error.__context__ = TimeoutError("timed out")
     return error

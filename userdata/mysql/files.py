@@ -6,12 +6,11 @@ import json
 from pathlib import Path
 from typing import Any
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
-
 from topology import names, ports
 from topology.model import Server, Topology
 from topology.names import Account, Role
 from userdata.bundle import File, Part, Secret, Unit
+from userdata.templates import render
 
 CONFIGURATION = "/etc/mysql/mysql.conf.d/zz-tripod.cnf"
 INITIALISE = "/etc/mysql/tripod-initialise.sql"
@@ -34,12 +33,7 @@ BUFFER_POOL_MIB = 1024
 # How long a member may be away and still catch up from the others' binary logs instead of a full clone.
 BINLOG_DAYS = 3
 
-_TEMPLATES = Environment(
-    loader=FileSystemLoader(Path(__file__).parent / "templates"),
-    undefined=StrictUndefined,
-    keep_trailing_newline=True,
-    autoescape=False,  # noqa: S701  configuration files, not HTML
-)
+HERE = Path(__file__).parent
 
 
 def files(topology: Topology, server: Server) -> Part:
@@ -49,7 +43,7 @@ def files(topology: Topology, server: Server) -> Part:
     values = _values(topology, server)
 
     def rendered(path: str, template: str) -> File:
-        return File(path, _TEMPLATES.get_template(template).render(values))
+        return File(path, render(HERE, template, **values))
 
     return Part(
         files=(

@@ -1,0 +1,349 @@
+"""Any order of crashes, cuts, restarts and decisions: no write is lost, no two members lead at once.
+
+A model of Group Replication with the real decision function. A write is acknowledged only by a primary whose role
+check says so, and reaches a majority of its view; members outside that majority may be late, and lose what they have
+not got when they crash. Transactions have numbers that are never given twice, so that a fork would show.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+
+from hypothesis import HealthCheck, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+
+from tests.host.states import UUID
+from userdata.host.database_state import DatabaseState, View
+from userdata.host.group_decision import (
+    CLAIM_EXPIRES,
+    CLAIM_HOLDS,
+    GRACE,
+    Claim,
+    Kind,
+    Observation,
+    Registry,
+    Token,
+    decide,
+)
+from userdata.host.gtid import GtidSet
+from userdata.host.role_check import writer
+
+
+@dataclass
+class Node:
+    name: str
+    number: int
+    up: bool = True
+    state: str = "OFFLINE"
+    data: set[int] = field(default_factory=set)
+    view: View = field(default_factory=View)
+    group: Group | None = None
+    read_only: bool = True
+    fenced: bool = False
+    provisioned: bool = False
+    alone_since: float | None = None
+
+
+@dataclass(eq=False)
+class Group:
+    """One group: `members` is its present view, the first of them its primary."""
+
+    fixed: int
+    counter: int = 0
+    members: list[Node] = field(default_factory=list)
+
+
+def runs(numbers):
+    """Sorted numbers as inclusive intervals."""
+    result = []
+    for number in sorted(numbers):
+        if result and number == result[-1][1] + 1:
+            result[-1] = (result[-1][0], number)
+        else:
+            result.append((number, number))
+    return tuple(result)
+
+
+class Cluster(RuleBasedStateMachine):
+    size = 3
+
+    @initialize()
+    def start(self):
+        self.nodes = [Node(f"server-{number}", number) for number in range(1, self.size + 1)]
+        self.cuts: set[frozenset[str]] = set()
+        self.now = 0.0
+        self.token: Token | None = None
+        self.claims: list[tuple[str, float, bool]] = []
+        self.bootstraps: list[tuple[float, str, int]] = []
+        self.groups = 0
+        self.next = 1
+        self.acknowledged: set[int] = set()
+        self.settle(range(5), 0.0)
+        self.write(set())
+
+    # The world
+
+    def reaches(self, one, other):
+        return one is other or (one.up and other.up and frozenset((one.name, other.name)) not in self.cuts)
+
+    def regroup(self):
+        """What members of a group that lost each other do: the majority goes on, the others give up."""
+        for group in {id(n.group): n.group for n in self.nodes if n.group}.values():
+            before = list(group.members)
+            for seed in before:
+                side = [node for node in before if node.up and all(self.reaches(node, n) for n in (seed, node))]
+                side = [n for n in side if all(self.reaches(n, other) for other in side)]
+                if len(side) * 2 > len(before):
+                    self.set_view(group, side)
+                    break
+            else:
+                if any(not self.reaches(a, b) for a in before for b in before):
+                    side = []
+                    group.members = []
+                else:
+                    side = before
+            for node in before:
+                if node not in side:
+                    node.group, node.read_only = None, True
+                    node.state = "ERROR" if node.up else "OFFLINE"
+
+    def set_view(self, group, members):
+        if members == group.members:
+            return
+        was = group.members[0] if group.members else None
+        group.members, group.counter = list(members), group.counter + 1
+        # What one of a surviving majority has received, all of it get before anything else happens.
+        everything = set().union(*(node.data for node in members))
+        for node in members:
+            node.data = set(everything)
+            node.view = View(f"{group.fixed}:{group.counter}", tuple(n.name for n in members))
+            node.provisioned = any(n.provisioned for n in members)
+        if members[0] is not was:
+            members[0].read_only = False
+
+    def report(self, node):
+        members = {n.name: "ONLINE" for n in node.group.members} if node.group else {}
+        data = GtidSet({UUID: runs(node.data)} if node.data else {})
+        primary = node.group.members[0].name if node.group else None
+        return DatabaseState(
+            node.name, node.number, node.state, primary, members, node.view, node.read_only, data,
+            provisioned=node.provisioned,
+        )  # fmt: skip
+
+    def registry(self):
+        claim = None
+        if self.claims:
+            server, at, done = self.claims[-1]
+            claim = Claim(len(self.claims), server, done, self.now - at)
+        return Registry(self.token, claim)
+
+    def observe(self, node):
+        peers = {n.name: self.report(n) for n in self.nodes if n is not node and self.reaches(node, n)}
+        names = tuple(n.name for n in self.nodes)
+        seen = Observation(node.name, names, "server-1", self.report(node), peers, fenced=node.fenced)
+        if node.group or len(peers) + 1 < seen.majority or any(peer.quorate for peer in peers.values()):
+            node.alone_since = None
+            return seen
+        node.alone_since = self.now if node.alone_since is None else node.alone_since
+        return replace(seen, waited=self.now - node.alone_since)
+
+    # What can happen
+
+    @rule(which=st.integers(0, 4))
+    def step(self, which):
+        """One look of one member."""
+        node = self.nodes[which % self.size]
+        if node.up:
+            seen = self.observe(node)
+            action = decide(seen)
+            if action.kind is Kind.CONSULT:
+                action = decide(replace(seen, registry=self.registry()))
+            self.act(node, action)
+            if not (node.read_only and node.group):
+                node.fenced = False
+            self.complete(node)
+
+    def act(self, node, action):
+        do = {
+            Kind.CREATE_TOKEN: self.create_token,
+            Kind.CLAIM: self.claim,
+            Kind.BOOTSTRAP: self.bootstrap,
+            Kind.JOIN: self.join,
+            Kind.LEAVE: self.leave,
+            Kind.PROVISION: self.provision,
+            Kind.FENCE: self.fence,
+            Kind.UNFENCE: self.unfence,
+        }.get(action.kind)
+        if do:
+            do(node, action)
+
+    def create_token(self, node, _):
+        self.token = self.token or Token(node.name, complete=False)
+
+    def claim(self, node, action):
+        if action.number == len(self.claims) + 1:
+            self.claims.append((node.name, self.now, False))
+
+    def bootstrap(self, node, _):
+        assert not node.group
+        self.bootstraps.append((self.now, node.name, len(self.claims)))
+        self.groups += 1
+        node.state, node.group = "ONLINE", Group(self.groups)
+        self.set_view(node.group, [node])
+
+    def provision(self, node, _):
+        node.provisioned = True
+        self.commit(node.group)
+
+    def fence(self, node, _):
+        node.read_only = node.fenced = True
+
+    def unfence(self, node, _):
+        node.read_only = node.fenced = False
+
+    def complete(self, node):
+        if node.group and node.group.members[0] is node and len(node.group.members) >= self.size // 2 + 1:
+            self.token = replace(self.token, complete=True)
+            if self.claims:
+                self.claims[-1] = (*self.claims[-1][:2], True)
+
+    @rule(order=st.permutations(range(5)), patience=st.sampled_from([0.0, GRACE, CLAIM_EXPIRES]))
+    def settle(self, order, patience):
+        """Everybody looks many times, in any order, for a while: what comes about if nothing else happens."""
+        for turn in range(10):
+            for which in order:
+                if which < self.size:
+                    self.step(which)
+            self.now += patience if turn == 1 else 1.0
+
+    @rule(
+        order=st.permutations(range(5)),
+        lost=st.sets(st.integers(0, 4), max_size=2),
+        apart=st.tuples(st.integers(0, 4), st.integers(0, 4)),
+    )
+    def outage(self, order, lost, apart):
+        """Everything loses power; some do not come back, two may not see each other."""
+        self.lose_all_power()
+        for which in range(self.size):
+            self.nodes[which].up = which not in lost
+        self.cut(*apart)
+        self.settle(order, GRACE)
+
+    def join(self, node, action):
+        group = next(n.group for n in self.nodes if n.name == action.seeds[0])
+        if group is None or not all(self.reaches(node, other) for other in group.members):
+            return
+        donor = group.members[0]
+        if not action.clone and not node.data <= donor.data:
+            return  # Group Replication itself refuses
+        node.state, node.group, node.data = "ONLINE", group, set(donor.data)
+        self.set_view(group, [*group.members, node])
+
+    def leave(self, node, _=None):
+        group, node.group, node.state, node.read_only = node.group, None, "OFFLINE", True
+        if len(group.members) > 1:
+            self.set_view(group, [n for n in group.members if n is not node])
+        else:
+            group.members = []
+
+    @rule(which=st.integers(0, 4))
+    def stop_cleanly(self, which):
+        node = self.nodes[which % self.size]
+        if node.up and node.group:
+            self.leave(node)
+
+    @rule(which=st.integers(0, 4))
+    def lose_power(self, which):
+        node = self.nodes[which % self.size]
+        node.up = False
+        self.regroup()
+        node.state, node.group, node.read_only, node.alone_since = "OFFLINE", None, True, None
+
+    @rule()
+    def lose_all_power(self):
+        for which in range(self.size):
+            self.nodes[which].up = False
+        self.regroup()
+        for node in self.nodes:
+            node.state, node.group, node.read_only, node.alone_since = "OFFLINE", None, True, None
+
+    @rule(which=st.integers(0, 4))
+    def come_up(self, which):
+        self.nodes[which % self.size].up = True
+
+    @rule()
+    def all_come_up(self):
+        for node in self.nodes:
+            node.up = True
+
+    @rule(one=st.integers(0, 4), other=st.integers(0, 4))
+    def cut(self, one, other):
+        a, b = self.nodes[one % self.size], self.nodes[other % self.size]
+        if a is not b:
+            self.cuts.add(frozenset((a.name, b.name)))
+            self.regroup()
+
+    @precondition(lambda self: self.cuts)
+    @rule()
+    def heal(self):
+        self.cuts.clear()
+
+    @rule(seconds=st.sampled_from([1.0, 10.0, GRACE, CLAIM_HOLDS, CLAIM_EXPIRES]))
+    def wait(self, seconds):
+        self.now += seconds
+
+    @rule(late=st.sets(st.integers(0, 4)))
+    def write(self, late):
+        """A client writes wherever a role check lets it."""
+        for node in self.nodes:
+            if node.up and writer(self.report(node), self.size // 2 + 1)[0]:
+                self.acknowledged.add(self.commit(node.group, late))
+
+    def commit(self, group, late=()):
+        number, self.next = self.next, self.next + 1
+        slow = [n for n in group.members[1:] if n.number - 1 in late][: (len(group.members) - 1) // 2]
+        for node in group.members:
+            if node not in slow:
+                node.data.add(number)
+        return number
+
+    @rule(which=st.integers(0, 4))
+    def lose_disk(self, which):
+        """One disk at a time: the others still have everything that was acknowledged."""
+        node = self.nodes[which % self.size]
+        others = [n for n in self.nodes if n is not node]
+        if not node.up and all(self.acknowledged <= n.data for n in others):
+            node.data, node.view, node.provisioned = set(), View(), False
+
+    # What must hold
+
+    @invariant()
+    def one_writer_at_most(self):
+        majority = self.size // 2 + 1
+        assert sum(writer(self.report(node), majority)[0] for node in self.nodes if node.up) <= 1
+
+    @invariant()
+    def nothing_acknowledged_is_lost(self):
+        for node in self.nodes:
+            if node.up and writer(self.report(node), self.size // 2 + 1)[0]:
+                assert self.acknowledged <= node.data
+
+    @invariant()
+    def no_two_members_lead_at_once(self):
+        for (at, one, claim), (later, other, next_claim) in zip(self.bootstraps, self.bootstraps[1:], strict=False):
+            if one != other:
+                settled = self.claims[claim - 1][2]
+                assert claim < next_claim
+                assert settled or later - at >= CLAIM_EXPIRES - CLAIM_HOLDS
+
+
+class LargerCluster(Cluster):
+    size = 5
+
+
+LIMITS = settings(max_examples=60, stateful_step_count=60, deadline=None, suppress_health_check=list(HealthCheck))
+TestThreeMembers = Cluster.TestCase
+TestThreeMembers.settings = LIMITS
+TestFiveMembers = LargerCluster.TestCase
+TestFiveMembers.settings = LIMITS
