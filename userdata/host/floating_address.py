@@ -18,6 +18,7 @@ import signal
 import socket
 import sys
 import time
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Protocol
@@ -37,6 +38,8 @@ JITTER = 0.2
 
 # A master waits this long before its first call: where two became master at once, VRRP has sent one back by then.
 SURE = 0.03
+
+LOOK, TAKE = "DescribeAddresses", "AssociateAddress"
 # How old an answer of DescribeAddresses may be after a move.
 SETTLE = 3.0
 # Longer without any answer of the API, and this server counts itself as cut off.
@@ -107,12 +110,12 @@ class FloatingAddress:
     place: Place = Place.UNKNOWN
     location: Location | None = None
     term: Term | None = None
-    error: str | None = None
     action: Action = Action.STAND_DOWN
     _vrrp: Vrrp = Vrrp.UNKNOWN
     _next_look: float = float("-inf")
     _not_before: float = float("-inf")
-    _failures: int = 0
+    _failures: Counter[str] = field(default_factory=Counter)
+    _errors: dict[str, str] = field(default_factory=dict)
     _silent_since: float | None = None
     _serves: bool = False
     _said: tuple[float, Status | None] = field(default=(float("-inf"), None))
@@ -146,7 +149,7 @@ class FloatingAddress:
     def _ready(self) -> float:
         """When the next association may be tried."""
         assert self.term is not None  # noqa: S101  (only a master associates)
-        if self.place is Place.PEER and self.term.claimed:
+        if self._outranked and self.term.claimed:
             return max(self._not_before, self.term.retaken + retake_pause(self.term.retakes))
         return self._not_before
 
@@ -159,9 +162,11 @@ class FloatingAddress:
         # Even a flap that is over by now ended the term: whoever was master meanwhile may have moved the address.
         left = any(word in ("BACKUP", "FAULT", "STOP") for word in words)
         if state is Vrrp.MASTER and (self.term is None or left):
-            self.term = Term(began=now)
+            # A daemon that was restarted finds itself master for long: it looks before it takes.
+            self.term = Term(began=now, claimed=self._vrrp is Vrrp.UNKNOWN)
             self._not_before = float("-inf")
-            self._failures = 0
+            self._next_look = now
+            self._answered(TAKE)
         elif state is not Vrrp.MASTER:
             self.term = None
         if state is not self._vrrp:
@@ -188,10 +193,9 @@ class FloatingAddress:
             self.location = self.elastic_ip.look()
         except (*AnswerError, *SilenceError) as error:
             self.place = Place.UNKNOWN
-            self._failed("DescribeAddresses", error)
-            self._next_look = self.clock() + error_pause(self._failures) * self.jitter()
+            self._next_look = self.clock() + self._failed(LOOK, error)
             return
-        self._answered()
+        self._answered(LOOK)
         before, self.place = self.place, self._where(self.location)
         if self.place is not before:
             log.info("%s is at %s", self.location.public_ip, self._name_of(self.location))
@@ -232,18 +236,17 @@ class FloatingAddress:
     def _take(self, term: Term, now: float) -> None:
         if now < self._ready():
             return
-        retake = term.claimed and self.place is Place.PEER
+        retake = term.claimed and self._outranked
         try:
             self.elastic_ip.take()
         except (*AnswerError, *SilenceError) as error:
-            self._failed("AssociateAddress", error)
-            self._not_before = self.clock() + error_pause(self._failures) * self.jitter()
+            self._not_before = self.clock() + self._failed(TAKE, error)
             # It may have happened all the same; and if it did not, the next attempt must know where the address is.
             term.claimed = True
             self._next_look = min(self._next_look, self._not_before)
             self.place = Place.UNKNOWN
             return
-        self._answered()
+        self._answered(TAKE)
         done = self.clock()
         log.info("took the address in %.0f ms, %.0f ms after becoming master", (done - now) * 1e3,
                  (done - term.began) * 1e3)  # fmt: skip
@@ -253,22 +256,23 @@ class FloatingAddress:
         term.claimed = True
         term.associated = self._next_look = done
 
-    def _failed(self, call: str, error: Exception) -> None:
-        self._failures += 1
+    def _failed(self, call: str, error: Exception) -> float:
+        """Remember the failure; the pause before the next attempt, in seconds."""
+        self._failures[call] += 1
         text = f"{call}: {error}"
-        if text != self.error:
+        if text != self._errors.get(call):
             log.warning("%s", text)
-        self.error = text
-        if isinstance(error, SilenceError):
-            self._silent_since = self._silent_since if self._silent_since is not None else self.clock()
-        else:
+        self._errors[call] = text
+        if not isinstance(error, SilenceError):
             self._silent_since = None
+        elif self._silent_since is None:
+            self._silent_since = self.clock()
+        return error_pause(self._failures[call]) * self.jitter()
 
-    def _answered(self) -> None:
-        if self.error:
-            log.info("the EC2 API answers")
-        self.error = None
-        self._failures = 0
+    def _answered(self, call: str) -> None:
+        if self._errors.pop(call, None):
+            log.info("%s works again", call)
+        self._failures[call] = 0
         self._silent_since = None
 
     def _tell(self, now: float) -> None:
@@ -284,7 +288,7 @@ class FloatingAddress:
             at=self._name_of(known) if known else None,
             public_ip=self.location.public_ip if self.location else None,
             action=str(self.action),
-            error=self.error,
+            error="; ".join(self._errors.values()) or None,
         )
         at, said = self._said
         if status != said or now - at >= SAY_EVERY:
@@ -312,6 +316,7 @@ def warm_up(elastic_ip: ElasticIp) -> None:
 def main() -> int:
     """Keep the address where it belongs until stopped."""
     logging.basicConfig(level=logging.INFO, format="%(message)s")
+    logging.getLogger("botocore").setLevel(logging.WARNING)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     facts = Facts.load()
     elastic_ip = ElasticIp(facts.tags, facts.region)

@@ -94,10 +94,10 @@ def bonus(action: Action, *, unreachable: bool, holder_bonus: int) -> int:
 
 
 def retake_pause(retakes: int) -> float:
-    """Seconds between taking the address back from a peer and doing so again: 0, 2, 4, ... 60.
+    """Seconds between taking the address back from a peer that ranks higher and doing so again: 0, 2, 4, ... 60.
 
-    More than once means that a peer takes it too (VRRP is cut between both): each move costs visitors their
-    connections, so it becomes rare instead of a fight.
+    More than once means that the peer takes it too: both are masters, and neither hears the other. Each move costs
+    visitors their connections, so it must not become a fight; it is enough that one of the two gives way.
     """
     return 0.0 if retakes == 0 else min(60.0, 2.0**retakes)
 

@@ -10,7 +10,8 @@ from urllib.request import ProxyHandler, build_opener
 
 from . import state, units
 from .database_state import DatabaseState
-from .floating_address_status import FACTS, floating_address_status
+from .floating_address_facts import FACTS
+from .floating_address_status import floating_address_status
 from .identity import Identity
 from .lock import busy
 from .manifest import parse
