@@ -203,6 +203,17 @@ CASES = {
         Kind.CLAIM,
         "holds",
     ),
+    "everybody was cut off": (
+        seen(
+            offline(S1, 9, state="ERROR"),
+            offline(S2, 9, state="ERROR"),
+            offline(S3, 9, state="ERROR"),
+            token=DONE,
+            claim=claim(),
+        ),
+        Kind.LEAVE,
+        "must leave the state ERROR first",
+    ),
     "single member": (seen(offline(S1, 9), token=DONE, configured=(S1,)), Kind.CLAIM, "holds"),
 }
 

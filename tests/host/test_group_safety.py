@@ -186,7 +186,7 @@ class Cluster(RuleBasedStateMachine):
             self.claims.append((node.name, self.now, False))
 
     def bootstrap(self, node, _):
-        assert not node.group
+        assert node.state == "OFFLINE"
         self.bootstraps.append((self.now, node.name, len(self.claims)))
         self.groups += 1
         node.state, node.group = "ONLINE", Group(self.groups)
@@ -242,6 +242,8 @@ class Cluster(RuleBasedStateMachine):
 
     def leave(self, node, _=None):
         group, node.group, node.state, node.read_only = node.group, None, "OFFLINE", True
+        if group is None:
+            return
         if len(group.members) > 1:
             self.set_view(group, [n for n in group.members if n is not node])
         else:

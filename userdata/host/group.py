@@ -165,6 +165,9 @@ class Group:
             if action.kind in (Kind.FENCE, Kind.UNFENCE):
                 self._fenced = action.kind is Kind.FENCE
                 self._tell(action, again=True)
+            if action.kind in (Kind.BOOTSTRAP, Kind.JOIN):
+                # Another life of the group: its claim is to be marked done, its accounts to be looked at.
+                self._completed, self._reconciled = False, ()
             if action.kind is Kind.BOOTSTRAP:
                 FORCE.unlink(missing_ok=True)
 

@@ -27,7 +27,6 @@ def carry_out(action: Action, database: Database, member_state: str) -> None:
     """Do one step on the local mysqld. Raises pymysql.MySQLError or OSError when it fails."""
     with Connection(seconds=LONG) as connection:
         if action.kind is Kind.BOOTSTRAP:
-            _stop(connection, member_state)
             _bootstrap(connection, database)
         elif action.kind is Kind.JOIN:
             _stop(connection, member_state)

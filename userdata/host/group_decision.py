@@ -270,6 +270,9 @@ def _alone(state: DatabaseState, others: Mapping[str, DatabaseState]) -> str:
 
 
 def _lead(seen: Observation, reason: str) -> Action:
+    if seen.local and seen.local.member_state != "OFFLINE":
+        # STOP may take long; afterwards what was seen and claimed would be old.
+        return Action(Kind.LEAVE, f"{reason}, but must leave the state {seen.local.member_state} first")
     claim = seen.registry.claim if seen.registry else None
     if claim is None or claim.done or claim.age >= CLAIM_EXPIRES:
         return Action(Kind.CLAIM, reason, number=claim.number + 1 if claim else 1)
