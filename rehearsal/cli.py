@@ -13,8 +13,6 @@ from rehearsal import report
 from rehearsal.daemon import ROOT, Daemon
 from rehearsal.shell import RehearsalError
 
-HTTPS_PORT = 8443
-HTTP_PORT = 8080
 INTERRUPTED = 130
 
 
@@ -63,9 +61,13 @@ def main() -> None:
 
 @main.command()
 @STACK
-@click.option("--port", default=HTTPS_PORT, show_default=True, help="Port of 127.0.0.1 that leads to the site.")
 @click.option(
-    "--http-port", default=HTTP_PORT, show_default=True, help="The same for plain HTTP, which redirects; 0 for none."
+    "--port", type=click.IntRange(1, 65535), help="Port of 127.0.0.1 that leads to the site.  [default: 8443]"
+)
+@click.option(
+    "--http-port",
+    type=click.IntRange(0, 65535),
+    help="The same for plain HTTP, which redirects; 0 for none.  [default: 8080]",
 )
 @click.option(
     "--project",
@@ -73,7 +75,7 @@ def main() -> None:
     default=ROOT,
     help="Directory of the Pulumi program.",
 )
-def up(daemon: Daemon, port: int, http_port: int, project: Path) -> None:
+def up(daemon: Daemon, port: int | None, http_port: int | None, project: Path) -> None:
     """Start a stack and wait until it is verified healthy; on a running stack apply what changed."""
     from rehearsal import up as starting  # noqa: PLC0415  (brings the topology and Pulumi)
 

@@ -10,7 +10,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from rehearsal.supervisor import Options
 
 START_TIMEOUT = 60.0
-END_TIMEOUT = 90.0
+END_TIMEOUT = 45.0
 MODULE = "rehearsal.supervisor"
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -95,8 +95,11 @@ class Daemon:
                 ) from None
             yield
 
-    def start(self, options: Options) -> None:
-        """Start it in a session of its own and wait until it answers. Raises RehearsalError with its last words."""
+    def start(self, options: Options, meanwhile: Callable[[], None] = lambda: None) -> None:
+        """Start it in a session of its own and wait until it answers. Raises RehearsalError with its last words.
+
+        `meanwhile` is called before the waiting: it takes a second or two to be there.
+        """
         directory = self.paths.directory
         directory.mkdir(mode=0o700, parents=True, exist_ok=True)
         with self.log.open("ab") as log:
@@ -109,14 +112,21 @@ class Daemon:
                 start_new_session=True,
             )
         (directory / "supervisor.pid").write_text(str(process.pid))
+        meanwhile()
         deadline = time.monotonic() + START_TIMEOUT
-        while not self.running:
+        while not self._answers():
             if process.poll() is not None or time.monotonic() > deadline:
                 said = self.log.read_text(errors="replace").strip().splitlines()
                 self.end()
                 reason = said[-1].split(": ", 1)[-1] if said else "it said nothing"
                 raise RehearsalError(f"the supervisor did not start: {reason}")
             time.sleep(0.05)
+
+    def _answers(self) -> bool:
+        try:
+            return self.running
+        except RehearsalError:
+            return False  # it is there and slow; the deadline decides
 
     def end(self) -> None:
         """End it and remove everything of the stack from this machine, whatever state it is in."""

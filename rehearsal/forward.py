@@ -27,7 +27,9 @@ def listen(port: int) -> socket.socket:
         listener.listen(128)
     except OSError as error:
         listener.close()
-        raise RehearsalError(f"port {port} of this machine is taken ({error.strerror}): choose another one") from error
+        raise RehearsalError(
+            f"port {port} of this machine is taken ({error.strerror}): choose another one with --port or --http-port"
+        ) from error
     return listener
 
 

@@ -23,7 +23,7 @@ from pulumi.runtime import stack as pulumi_stack
 
 from rehearsal import configuration, functions
 from rehearsal.engine import Engine, Event, Registration, Step, plain
-from rehearsal.resources import Aws
+from rehearsal.resources import Aws, command
 from rehearsal.state import State
 
 
@@ -215,6 +215,7 @@ async def _evaluate(
     task = asyncio.create_task(pulumi_stack.run_in_stack(program))
     await asyncio.wait({task, failure}, return_when=asyncio.FIRST_COMPLETED)
     if failure.done():
+        command.end_all()
         task.cancel()
         await failure
     await task

@@ -17,7 +17,7 @@ from typing import Any
 
 from rehearsal import forward
 from rehearsal.cloud import Cloud
-from rehearsal.control import Answer, Control
+from rehearsal.control import Answer, Control, Handler
 from rehearsal.firewall_rules import API_ADDRESS, METADATA_ADDRESS
 from rehearsal.machine import Machine, Power
 from rehearsal.metadata import Metadata
@@ -68,19 +68,19 @@ class Supervisor:
         self.endpoint = ""
         self.started_at = time.time()
         self._ended = threading.Event()
-        self._control = Control(
-            self.paths.directory / "control.sock",
-            {
-                "ping": lambda _: self.describe(),
-                "status": self._status,
-                "power": self._power,
-                "fault": self._fault,
-                "journal": self._journal,
-                "instances": lambda _: self._instances(),
-                "elastic": lambda _: {"elastic": dict(self.reconciler.view.elastic)},
-                "end": lambda _: self._end(),
-            },
-        )
+        self._control: Control | None = None
+
+    def _handlers(self) -> dict[str, Handler]:
+        return {
+            "ping": lambda _: self.describe(),
+            "status": self._status,
+            "power": self._power,
+            "fault": self._fault,
+            "journal": self._journal,
+            "instances": lambda _: self._instances(),
+            "elastic": lambda _: {"elastic": dict(self.reconciler.view.elastic)},
+            "end": lambda _: self._end(),
+        }
 
     def _managed(self, instance_id: str) -> bool:
         return self.commands.managed(instance_id)
@@ -117,6 +117,7 @@ class Supervisor:
         for one in self.forwards:
             one.start()
         self.reconciler.start()
+        self._control = Control(self.paths.directory / "control.sock", self._handlers())
         self._control.start()
         _log.info("ready: %s", self.endpoint)
 
@@ -128,7 +129,8 @@ class Supervisor:
         self.cloud.close()
         self.fabric.down()
         # Last: as long as it answers, the stack is there.
-        self._control.close()
+        if self._control is not None:
+            self._control.close()
         _log.info("ended")
 
     def _connect(self, address: str, port: int) -> Any:

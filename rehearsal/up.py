@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import importlib
 import os
 import signal
 import sys
@@ -26,15 +27,18 @@ from topology.settings import Settings
 
 JOURNAL_LINES = 15
 
+HTTPS_PORT = 8443
+HTTP_PORT = 8080
+
 
 @dataclass(frozen=True)
 class Request:
-    """What was asked for. `http_port` 0 is none."""
+    """What was asked for. Ports None: those of the running stack, else the usual ones; `http_port` 0 is none."""
 
     stack: str
     project: Path
-    https_port: int
-    http_port: int
+    https_port: int | None = None
+    http_port: int | None = None
 
 
 def read_topology(project: Path, stack: str) -> Topology:
@@ -62,11 +66,11 @@ def up(request: Request, out: Console) -> None:
     topology = read_topology(request.project, request.stack)
     with daemon.exclusive(), _interruptible(), choose() as display:
         fresh = not daemon.running
+        if not fresh:
+            _check_unchanged(daemon, request, topology)
         try:
             if fresh:
                 _start(daemon, request, topology, display)
-            else:
-                _check_unchanged(daemon, request, topology)
             display.phase("Running the program")
             _run_program(daemon, request, display)
             display.phase("Asking the servers")
@@ -99,10 +103,17 @@ def _start(daemon: Daemon, request: Request, topology: Topology, display: Displa
             region=topology.region,
             network_cidr=str(topology.network_cidr),
             image=str(root),
-            https_port=request.https_port,
-            http_port=request.http_port,
-        )
+            https_port=HTTPS_PORT if request.https_port is None else request.https_port,
+            http_port=HTTP_PORT if request.http_port is None else request.http_port,
+        ),
+        meanwhile=_warm_up,
     )
+
+
+def _warm_up() -> None:
+    """Import what the program needs and takes a second to import."""
+    importlib.import_module("pulumi_aws")
+    importlib.import_module("rehearsal.program")
 
 
 def _check_unchanged(daemon: Daemon, request: Request, topology: Topology) -> None:
@@ -114,7 +125,7 @@ def _check_unchanged(daemon: Daemon, request: Request, topology: Topology) -> No
         "region": topology.region,
         "network_cidr": str(topology.network_cidr),
     }
-    different = [f"{key} {answer[key]} -> {value}" for key, value in wanted.items() if answer[key] != value]
+    different = [f"{key} {answer[key]} -> {value}" for key, value in wanted.items() if value not in {None, answer[key]}]
     if different:
         raise RehearsalError(
             f"stack '{request.stack}' runs already, and this needs it to start anew ({', '.join(different)}): "
@@ -169,14 +180,17 @@ def _aftermath(daemon: Daemon, *, created: bool) -> str:
 
 @contextlib.contextmanager
 def _interruptible() -> Iterator[None]:
-    """Let SIGTERM do what Ctrl-C does."""
+    """Let SIGTERM do what Ctrl-C does, and let both end the command that the program waits for."""
 
     def interrupt(number: int, frame: FrameType | None) -> None:  # noqa: ARG001
+        loaded = sys.modules.get("rehearsal.resources.command")
+        if loaded is not None:
+            loaded.end_all()
         raise KeyboardInterrupt
 
-    before = signal.signal(signal.SIGTERM, interrupt)
+    before = {number: signal.signal(number, interrupt) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
         yield
     finally:
-        signal.signal(signal.SIGTERM, before)
-        sys.stdout.flush()
+        for number, handler in before.items():
+            signal.signal(number, handler)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import signal
 import subprocess
 import sys
 import threading
@@ -13,6 +15,16 @@ from rehearsal.resources.base import Inputs, Kind, Outcome, Outputs, kind
 
 class CommandFailedError(Exception):
     """A local command ended with another code than 0."""
+
+
+_running: set[subprocess.Popen[str]] = set()
+
+
+def end_all() -> None:
+    """End every command that runs now; its resource fails. For an interrupted or a failed run."""
+    for process in list(_running):
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGTERM)
 
 
 @kind("command:local:Command")
@@ -51,7 +63,10 @@ class Command(Kind):
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
+            # A group of its own, which end_all() ends: the shell and what it started.
+            start_new_session=True,
         )
+        _running.add(process)
         errors: list[str] = []
 
         def follow() -> None:
@@ -71,6 +86,7 @@ class Command(Kind):
             output.append(line)
             self.aws.say(line.rstrip())
         code = process.wait()
+        _running.discard(process)
         follower.join()
         if code != 0:
             said = "".join(errors).strip() or "".join(output).strip()
