@@ -23,6 +23,7 @@ from userdata.host.errors import (
 )
 from userdata.host.lock import LOCK_FD, busy, locked
 from userdata.host.swap import STATE, Swap
+from userdata.host.system import Result
 
 
 @pytest.fixture
@@ -390,3 +391,15 @@ def test_secrets_are_never_readable_by_others(site):
     kept = state / "previous" / KEY.lstrip("/")
     assert kept.read_text() == "hush"
     assert kept.stat().st_mode & 0o777 == 0o400
+
+
+def test_a_failed_reload_says_in_the_unit_s_own_words_why(applied):
+    upload(applied.s3, make(haproxy="new\n"))
+    cfg = applied.machine.root / CFG.lstrip("/")
+    log = "[ALERT] cannot bind socket (Address already in use)\n{ a request }\n"
+    applied.machine.faults += [
+        fails("systemctl", "--no-ask-password", "reload", when=lambda: cfg.read_text() == "new\n"),
+        lambda words: Result(0, log) if words[:2] == ["journalctl", "_SYSTEMD_UNIT=haproxy.service"] else None,
+    ]
+    with pytest.raises(StepError, match="cannot bind socket"):
+        applied.apply()

@@ -6,7 +6,6 @@ of a changed unit has accepted the staged files. Running it twice changes nothin
 
 from __future__ import annotations
 
-import re
 import shutil
 import sys
 import tempfile
@@ -32,7 +31,6 @@ TMPFILES = "/etc/tmpfiles.d/"
 STAGING = "/var/tmp"  # noqa: S108  a fresh directory of mode 0700 below it, made by mkdtemp
 
 CHECK_SECONDS = 120.0
-TELLING = re.compile(r"\b(alert|error|fatal|failed|unknown|invalid)\b", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
@@ -213,5 +211,5 @@ def _program(command: Sequence[str]) -> str:
 def _verdict(output: str) -> str:
     """The line that says what is wrong: checkers end with a summary that does not."""
     lines = [line.strip() for line in output.splitlines() if line.strip()]
-    telling = [line for line in lines if TELLING.search(line)]
+    telling = [line for line in lines if units.TELLING.search(line)]
     return " ".join((telling or lines[-1:])[:1])[:500]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
@@ -15,6 +16,9 @@ SYSTEMCTL_SECONDS = 600.0
 # A service that dies right after it was started must not count as active: it has to stay so this long.
 SETTLE_SECONDS = 1.0
 ACTIVE_SECONDS = 60.0
+
+# Words by which programs complain; what else they log around it is of no help to whoever reads one line.
+TELLING = re.compile(r"\b(alert|error|fatal|failed|unknown|invalid|did not|cannot)\b", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
@@ -125,10 +129,12 @@ def _systemctl(system: System, *words: str) -> Result:
 
 
 def last_words(system: System, unit: str) -> str:
-    """The last line that a unit logged, empty when there is none."""
-    command = ["journalctl", "--unit", unit, "--lines=1", "--output=cat", "--no-pager", "--quiet"]
-    result = system.run(command, timeout=10)
-    return result.last_line if result.ok and result.output.strip() else ""
+    """The last line by which a unit complained in the last minute, or its last line; empty when it was silent."""
+    # Not --unit: that adds systemd's own lines about the unit, which never say why.
+    command = ["journalctl", f"_SYSTEMD_UNIT={unit}", "--since=-1min", "--lines=50", "--output=cat", "--no-pager"]
+    result = system.run([*command, "--quiet"], timeout=10)
+    lines = [line.strip() for line in result.output.splitlines() if line.strip()] if result.ok else []
+    return ([line for line in lines if TELLING.search(line)] or lines or [""])[-1]
 
 
 def await_active(system: System, units: Sequence[UnitEntry], seconds: float = ACTIVE_SECONDS) -> None:
