@@ -1,0 +1,148 @@
+"""The judge: from a record to a verdict. Pure, and the same for every drill."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+
+from rehearsal.drills.record import Record, Request, Sample
+
+SAME_MOMENT = 0.05
+"""Two samples so close together (s) count as one moment."""
+PROGRESS = 1.0
+"""A group that can commit shows it within so many seconds, with a client that writes all the time."""
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What a run showed. Times in seconds. `faults` is empty when it passed."""
+
+    faults: tuple[str, ...]
+    acknowledged: int
+    lost: tuple[str, ...]
+    two_writers: int
+    errant: dict[str, str]
+    write_gap: float
+    read_gap: float
+    requests: int
+    failed_reads: int
+    failed_writes: int
+    redundancy_restored: bool
+
+    @property
+    def passed(self) -> bool:
+        """Whether nothing is held against it."""
+        return not self.faults
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What a drill allows. None: not judged."""
+
+    write_gap: float | None = None
+    read_gap: float | None = None
+    failed_reads: int | None = None
+    failed_writes: int | None = None
+
+
+def judge(record: Record, limits: Limits = Limits()) -> Verdict:
+    """Hold a record against what must always be true, and against the limits of its drill."""
+    acknowledged = {row.key for row in record.requests if row.kind == "write" and row.ok}
+    on_all = frozenset.intersection(*record.final_keys.values()) if record.final_keys else frozenset[str]()
+    lost = tuple(sorted(acknowledged - on_all))
+    two = two_writers(record.samples)
+    errant = {} if len(set(record.final_gtids.values())) <= 1 else dict(record.final_gtids)
+    verdict = Verdict(
+        faults=(),
+        acknowledged=len(acknowledged),
+        lost=lost,
+        two_writers=len(two),
+        errant=errant,
+        write_gap=gap(record.requests, "write"),
+        read_gap=gap(record.requests, "read"),
+        requests=len(record.requests),
+        failed_reads=sum(row.kind == "read" and not row.ok for row in record.requests),
+        failed_writes=sum(row.kind == "write" and not row.ok for row in record.requests),
+        redundancy_restored=record.redundancy_restored,
+    )
+    faults = [*_always(verdict, record, two), *_limits(verdict, limits)]
+    return Verdict(**{**verdict.__dict__, "faults": tuple(faults)})
+
+
+def _always(verdict: Verdict, record: Record, two: Sequence[tuple[Sample, Sample]]) -> Iterable[str]:
+    if not verdict.acknowledged:
+        yield "no write was acknowledged: the drill showed nothing"
+    if not record.final_keys:
+        yield "nobody looked at the members afterwards"
+    if verdict.lost:
+        shown = ", ".join(verdict.lost[:3])
+        count = f"{len(verdict.lost)} of {verdict.acknowledged}"
+        yield f"{count} acknowledged writes are not on every member ({shown}, ...)"
+    if two:
+        first, second = two[0]
+        who = f"{first.server} and {second.server} at {first.at:.2f}"
+        yield f"two servers took writes in {len(two)} samples, first {who}"
+    if verdict.errant:
+        yield f"the members hold different transactions: {verdict.errant}"
+    if not verdict.redundancy_restored:
+        yield "redundancy was not restored without help"
+
+
+def _limits(verdict: Verdict, limits: Limits) -> Iterable[str]:
+    for name in ("write_gap", "read_gap", "failed_reads", "failed_writes"):
+        limit, found = getattr(limits, name), getattr(verdict, name)
+        if limit is not None and found > limit:
+            unit = " s" if name.endswith("gap") else ""
+            yield f"{name.replace('_', ' ')} {found:.4g}{unit} is more than {limit:.4g}{unit}"
+
+
+def gap(requests: Sequence[Request], kind: str) -> float:
+    """The longest time without a success: from one answer to the next, from the first request to the last.
+
+    A client that never succeeded has a gap as long as its run; one that never asked has none.
+    """
+    rows = [row for row in requests if row.kind == kind]
+    if not rows:
+        return 0.0
+    marks = [min(row.start for row in rows), *sorted(row.end for row in rows if row.ok), max(row.end for row in rows)]
+    return max(later - earlier for earlier, later in pairwise(marks))
+
+
+def two_writers(samples: Sequence[Sample]) -> list[tuple[Sample, Sample]]:
+    """Pairs of samples of one moment in which two servers took writes.
+
+    A server outside any group takes writes when it is not super_read_only. A member of a group takes writes when it
+    is a primary that sees a majority; a partitioned primary still sees one until the group's failure detection (5 s)
+    speaks, although it can commit nothing, so of two primaries only those count whose transactions advanced.
+    """
+    found, last = [], dict[str, Sample]()
+    for sample in samples:
+        last[sample.server] = sample
+        if not _may_write(sample):
+            continue
+        for other in last.values():
+            if other.server == sample.server or not _may_write(other) or sample.at - other.at > SAME_MOMENT:
+                continue
+            if all(_outside(one) or _advances(one, samples) for one in (sample, other)):
+                found.append((other, sample))
+    return found
+
+
+def _outside(sample: Sample) -> bool:
+    return sample.member_state not in ("ONLINE", "RECOVERING", "UNREACHABLE")
+
+
+def _may_write(sample: Sample) -> bool:
+    if not sample.answered or sample.super_read_only:
+        return False
+    return _outside(sample) or (sample.member_role == "PRIMARY" and sample.online * 2 > sample.members)
+
+
+def _advances(sample: Sample, samples: Sequence[Sample]) -> bool:
+    later = [
+        one.gtid_executed
+        for one in samples
+        if one.server == sample.server and one.answered and sample.at < one.at <= sample.at + PROGRESS
+    ]
+    return any(gtids != sample.gtid_executed for gtids in later)

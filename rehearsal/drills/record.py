@@ -1,0 +1,91 @@
+"""What a drill records: requests as a client saw them, samples of the databases, events. JSON lines on disk.
+
+Times are seconds of CLOCK_MONOTONIC, which is one clock for all processes of the machine.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any, Literal, TypeVar
+
+Kind = Literal["read", "write"]
+
+
+@dataclass(frozen=True)
+class Request:
+    """One request over HTTPS. `status` 0: no answer, `error` says why. `key` of a write is its entry's."""
+
+    kind: Kind
+    start: float
+    end: float
+    status: int
+    key: str = ""
+    error: str = ""
+    served_by: str = ""
+    database: str = ""
+    """Server that wrote or read."""
+
+    @property
+    def ok(self) -> bool:
+        """Whether the client got what it asked for: a read answered 200, a write acknowledged."""
+        return self.status in (200, 201)
+
+
+@dataclass(frozen=True)
+class Sample:
+    """One database server at one moment. `answered` False: its mysqld did not answer."""
+
+    at: float
+    server: str
+    answered: bool
+    super_read_only: bool = True
+    member_state: str = ""
+    member_role: str = ""
+    members: int = 0
+    online: int = 0
+    gtid_executed: str = ""
+
+
+@dataclass(frozen=True)
+class Event:
+    """Something the drill did or saw."""
+
+    at: float
+    what: str
+
+
+@dataclass(frozen=True)
+class Record:
+    """Everything that was recorded of one run, in the order of time."""
+
+    requests: tuple[Request, ...] = ()
+    samples: tuple[Sample, ...] = ()
+    events: tuple[Event, ...] = ()
+    final_keys: dict[str, frozenset[str]] = field(default_factory=dict)
+    """Keys of all entries on each member when everything was quiet again."""
+    final_gtids: dict[str, str] = field(default_factory=dict)
+    """`gtid_executed` of each member at that time."""
+    redundancy_restored: bool = False
+    """Whether every member came back ONLINE without anyone's help."""
+
+
+def write_lines(path: Path, rows: Iterable[Request | Sample | Event]) -> None:
+    """Append rows as JSON lines."""
+    with path.open("a", encoding="utf-8") as file:
+        for row in rows:
+            file.write(json.dumps(asdict(row)) + "\n")
+
+
+Row = TypeVar("Row", Request, Sample, Event)
+
+
+def read_lines(path: Path, kind: type[Row]) -> Iterator[Row]:
+    """Rows that `write_lines` wrote. A last line that was cut by the end of its writer is left out."""
+    with path.open(encoding="utf-8") as file:
+        for line in file:
+            if line.endswith("\n"):
+                found: dict[str, Any] = json.loads(line)
+                yield kind(**found)

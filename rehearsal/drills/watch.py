@@ -1,0 +1,151 @@
+"""Watch a stack while something happens to it: a steady client outside, the sampler inside, one record of both."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from rehearsal.drills.record import Event, Record, Request, read_lines, write_lines
+from rehearsal.drills.sampler import Sampler
+from rehearsal.drills.stack import Stack
+from rehearsal.drills.waiting import wait_until
+from rehearsal.shell import RehearsalError, tool_environment
+
+CLIENT_END = 20.0
+KEYS = "SELECT `key` FROM app.entries"
+
+
+@dataclass
+class Watch:
+    """A drill in progress. `mark` writes down what happens; `record` is there once it is over."""
+
+    stack: Stack
+    directory: Path
+    events: list[Event] = field(default_factory=list)
+    record: Record | None = None
+
+    def mark(self, what: str) -> None:
+        """Write down an event of this moment."""
+        self.events.append(Event(time.monotonic(), what))
+
+    @property
+    def requests_file(self) -> Path:
+        """What the client wrote down so far."""
+        return self.directory / "requests.jsonl"
+
+    def requests(self) -> list[Request]:
+        """What the client saw so far."""
+        return list(read_lines(self.requests_file, Request)) if self.requests_file.exists() else []
+
+    def wait_for_writes(self, since: float, timeout: float) -> float:
+        """Wait until a write that began after `since` was acknowledged; return when that was."""
+
+        def acknowledged() -> float:
+            return min(
+                (row.end for row in self.requests() if row.kind == "write" and row.ok and row.start > since),
+                default=0.0,
+            )
+
+        return wait_until("a write is acknowledged", acknowledged, timeout=timeout, details=self.stack.journals)
+
+    def observe(self, seconds: float) -> None:
+        """Let the client go on for a while."""
+        deadline = time.monotonic() + seconds
+        while time.monotonic() < deadline:
+            time.sleep(min(0.1, max(0.0, deadline - time.monotonic())))
+
+
+@contextmanager
+def watching(
+    stack: Stack,
+    directory: Path,
+    *,
+    pace: float = 0.02,
+    seconds: float = 600,
+    warm_up: float = 2,
+    restored_within: float = 180,
+) -> Iterator[Watch]:
+    """Start client and sampler, hand over to the drill, then let everything calm down and collect the record.
+
+    Raises RehearsalError when the client does not get going, or does not end.
+    """
+    directory.mkdir(parents=True, exist_ok=True)
+    watch = Watch(stack, directory)
+    process = _client(stack, watch.requests_file, pace, seconds)
+    try:
+        with Sampler(stack, directory / "samples.jsonl") as sampler:
+            wait_until(
+                "the client is at work",
+                lambda: any(row.ok and row.kind == "write" for row in watch.requests()),
+                timeout=30,
+                details=lambda: f"client: {process.poll()}",
+            )
+            watch.observe(warm_up)
+            yield watch
+            restored = _restored(stack, restored_within)
+            watch.mark("redundancy restored" if restored else "redundancy not restored")
+            watch.observe(1)
+            _end(process)
+        write_lines(directory / "events.jsonl", watch.events)
+        keys, gtids = final_state(stack) if restored else ({}, {})
+        watch.record = Record(
+            requests=tuple(sorted(watch.requests(), key=lambda row: row.start)),
+            samples=tuple(sampler.samples),
+            events=tuple(watch.events),
+            final_keys=keys,
+            final_gtids=gtids,
+            redundancy_restored=restored,
+        )
+    finally:
+        if process.poll() is None:
+            process.kill()
+            process.wait()
+
+
+def _client(stack: Stack, out: Path, pace: float, seconds: float) -> subprocess.Popen[bytes]:
+    urls = [word for address in stack.addresses() for word in ("--url", f"https://{address}")]
+    if not urls:
+        raise RehearsalError(f"stack {stack.name} has no public address that leads to a host")
+    words = ["nsenter", f"--net=/run/netns/{stack.world}", "--", sys.executable, "-m", "rehearsal.drills.client"]
+    words += [*urls, "--ca", stack.ca_file, "--seconds", str(seconds), "--pace", str(pace), "--out", str(out)]
+    return subprocess.Popen(
+        words,
+        stdin=subprocess.PIPE,
+        env=tool_environment(),
+    )
+
+
+def _end(process: subprocess.Popen[bytes]) -> None:
+    if process.stdin:
+        process.stdin.close()
+    try:
+        code = process.wait(timeout=CLIENT_END)
+    except subprocess.TimeoutExpired as error:
+        raise RehearsalError(f"the client did not end within {CLIENT_END:g} s") from error
+    if code:
+        raise RehearsalError(f"the client ended with exit code {code}")
+
+
+def _restored(stack: Stack, timeout: float) -> bool:
+    try:
+        stack.wait_whole(timeout)
+    except RehearsalError:
+        return False
+    return True
+
+
+def final_state(stack: Stack, timeout: float = 60) -> tuple[dict[str, frozenset[str]], dict[str, str]]:
+    """Keys of all entries and executed transactions of every member, once the members agree or time is over."""
+    deadline = time.monotonic() + timeout
+    while True:
+        gtids = {server: stack.member(server).gtid_executed for server in stack.databases}
+        if len(set(gtids.values())) == 1 or time.monotonic() > deadline:
+            break
+        time.sleep(0.2)
+    keys = {server: frozenset(str(row["key"]) for row in stack.query(server, KEYS)) for server in stack.databases}
+    return keys, gtids
