@@ -7,19 +7,12 @@ import io
 import tarfile
 
 import pytest
-from moto import mock_aws
 
-from tests.host.fakes import BUCKET, Site
+from tests.host.fakes import BUCKET
 from userdata.host.application import provide
 from userdata.host.errors import StepError
 
 URL = f"s3://{BUCKET}/site.tar.gz"
-
-
-@pytest.fixture
-def site(tmp_path):
-    with mock_aws():
-        yield Site.create(tmp_path)
 
 
 def archive(name="serve"):
