@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import subprocess
 import sys
@@ -53,9 +54,12 @@ def child(count: int, started: float) -> None:
     configured = {"servers": servers(count)}
     evaluate("dev", configured=configured)
     first = time.monotonic()
+    # What is left of the first evaluation is no part of the second.
+    gc.collect()
+    again = time.monotonic()
     resources = evaluate("dev", configured=configured).resources
     second = time.monotonic()
-    times = {"total": first - started, "evaluation": second - first, "resources": len(resources)}
+    times = {"total": first - started, "evaluation": second - again, "resources": len(resources)}
     sys.stdout.write(json.dumps(times))
 
 

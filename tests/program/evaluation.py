@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import json
 import logging
 import runpy
@@ -235,11 +236,15 @@ def evaluate(
         pulumi.runtime.set_all_config(config)
         await run_in_stack(program)
 
+    thresholds = gc.get_threshold()
     try:
         asyncio.run(run())
     except Exception as error:
         error.evaluation = evaluation  # type: ignore[attr-defined]
         raise
+    finally:
+        # The program sets its own for the process that it has for itself.
+        gc.set_threshold(*thresholds)
     return evaluation
 
 
