@@ -85,6 +85,10 @@ def test_plugins(mysqld):
     assert mysqld["mysqlx"] == "OFF"
 
 
+def test_no_slow_log_while_a_clone_with_its_password_may_run(mysqld):
+    assert mysqld["slow_query_log"] == "OFF"
+
+
 def test_no_option_that_8_4_or_9_removed(mysqld):
     assert not REMOVED & set(mysqld)
 

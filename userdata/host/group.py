@@ -67,6 +67,7 @@ class Group:
         self._certificates: object = None
         self._completed = False
         self._local_ready = False
+        self._slow_log = False
 
     def step(self) -> float:
         """Observe, decide, act; seconds until the next look."""
@@ -110,7 +111,7 @@ class Group:
         try:
             if self._connection is None:
                 self._connection = Connection()
-                self._local_ready = False
+                self._local_ready = self._slow_log = False
             local = observe(self._connection, database, self._view)
             if not self._local_ready and local.member_state == "OFFLINE":
                 for line in accounts.ensure_local(self._connection):
@@ -167,7 +168,7 @@ class Group:
                 self._tell(action, again=True)
             if action.kind in (Kind.BOOTSTRAP, Kind.JOIN):
                 # Another life of the group: its claim is to be marked done, its accounts to be looked at.
-                self._completed, self._reconciled = False, ()
+                self._completed, self._slow_log, self._reconciled = False, False, ()
             if action.kind is Kind.BOOTSTRAP:
                 FORCE.unlink(missing_ok=True)
 
@@ -178,6 +179,10 @@ class Group:
             self._connection.run("ALTER INSTANCE RELOAD TLS")
             log.info("mysqld reads its certificates again")
         self._certificates = certificates
+        if not self._slow_log and self._connection:
+            # Off while it joined (mysqld.cnf says why).
+            self._connection.run("SET GLOBAL slow_query_log = ON")
+            self._slow_log = True
         if not (seen.local and seen.local.writable and self._connection):
             self._completed, self._reconciled = False, ()
             return
