@@ -37,7 +37,10 @@ GRACE = 30.0
 CLAIM_HOLDS = 60.0
 CLAIM_EXPIRES = 120.0
 
-_MEND = "Bring the others back, restore a backup, or accept the loss: `PYTHONPATH=/usr/local/lib/tripod python3 -m host.group lead --accept-loss`"
+_MEND = (
+    "Bring the others back, restore a backup, or accept the loss: "
+    "`PYTHONPATH=/usr/local/lib/tripod python3 -m host.group lead --accept-loss`"
+)
 
 
 class Kind(StrEnum):
