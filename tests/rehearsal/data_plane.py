@@ -63,8 +63,8 @@ def traces(stack_name: str, root: Path) -> list[str]:
         *run(["ip", "-oneline", "link"]).stdout.splitlines(),
         *Path("/proc/self/mountinfo").read_text().splitlines(),
         *run(["losetup", "--list"]).stdout.splitlines(),
-        *(str(path) for path in Path("/sys/fs/cgroup").rglob("tripod-*")),
-        *(str(path) for path in Path("/run/systemd").rglob("*tripod-*")),
+        # os.walk passes over groups that vanish while we look (other stacks' hosts come and go)
+        *(directory for top in ("/sys/fs/cgroup", "/run/systemd") for directory, _, _ in os.walk(top)),
         *run(["ps", "-eo", "pid,args"]).stdout.splitlines(),
     ]
     return [line for line in everything if f"tripod-{stack_name}-" in line or f"{root}/{stack_name}" in line]
