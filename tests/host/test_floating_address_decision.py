@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.host.floating import M, S
+from tests.host.floating import Clock, M, S
 from userdata.host.floating_address import notify
 from userdata.host.floating_address_decision import (
     Action,
@@ -23,7 +23,7 @@ from userdata.host.floating_address_decision import (
     retake_pause,
 )
 from userdata.host.floating_address_status import Status, floating_address_status, save
-from userdata.host.vrrp_events import Holder, Notifications, parse
+from userdata.host.vrrp_events import CLOSED_SECONDS, Holder, Notifications, parse
 
 
 @pytest.mark.parametrize(
@@ -119,7 +119,8 @@ def test_lines_of_others_are_passed_over():
 
 
 def test_the_newest_transition_counts(fifo):
-    reader = Notifications(fifo, "floating_address")
+    clock = Clock()
+    reader = Notifications(fifo, "floating_address", clock)
     keepalived = writer(fifo)
     assert reader.read() == []
     assert reader.state is Vrrp.UNKNOWN
@@ -130,6 +131,10 @@ def test_the_newest_transition_counts(fifo):
     assert reader.read() == ["BACKUP"]
     assert reader.state is S
     os.close(keepalived)
+    assert reader.read() == []
+    assert reader.state is S, "it may be a reload"
+    assert reader.patience < CLOSED_SECONDS
+    clock.now += CLOSED_SECONDS + 0.1
     assert reader.read() == []
     assert reader.state is Vrrp.STOPPED
     reader.wait(0.0)
@@ -152,21 +157,53 @@ def test_what_was_said_while_nobody_read_is_not_lost(fifo):
     reader.close()
 
 
-def test_a_reported_priority_answers_a_question_but_is_no_transition(fifo):
+def test_a_reported_priority_answers_a_question_where_nothing_is_known(fifo):
     reader = Notifications(fifo, "floating_address")
     keepalived = writer(fifo)
-    os.write(keepalived, line("BACKUP_PRIORITY"))
-    reader.read()
-    assert (reader.state, reader.doubtful) == (S, True), "asked again, in case a reload was going on"
     os.write(keepalived, line("MASTER_PRIORITY"))
     reader.read()
-    assert (reader.state, reader.doubtful) == (M, True)
+    assert (reader.state, reader.doubtful) == (M, True), "asked again, in case a reload was going on"
     os.write(keepalived, line("MASTER_PRIORITY"))
     reader.read()
     assert (reader.state, reader.doubtful) == (M, False)
+    os.close(keepalived)
+    reader.close()
+
+
+def test_a_reload_of_a_master_leaves_it_master(fifo):
+    """What keepalived 2.3 does then: it closes the FIFO, opens it, calls itself backup and is master all the time."""
+    clock = Clock()
+    reader = Notifications(fifo, "floating_address", clock)
+    keepalived = writer(fifo)
+    os.write(keepalived, line("BACKUP") + line("MASTER"))
+    reader.read()
+    os.close(keepalived)
+    reader.read()
+    keepalived = writer(fifo)
+    clock.now += 0.02
+    os.write(keepalived, line("BACKUP_PRIORITY", 140))
+    reader.read()
+    assert (reader.state, reader.doubtful) == (M, True)
+    os.write(keepalived, line("MASTER_PRIORITY", 240))
+    reader.read()
+    clock.now += 60
+    reader.read()
+    assert (reader.state, reader.doubtful, reader.patience) == (M, False, float("inf"))
+    os.close(keepalived)
+    reader.close()
+
+
+def test_a_contradiction_that_is_repeated_is_believed(fifo):
+    clock = Clock()
+    reader = Notifications(fifo, "floating_address", clock)
+    keepalived = writer(fifo)
     os.write(keepalived, line("MASTER") + line("BACKUP_PRIORITY"))
     reader.read()
-    assert (reader.state, reader.doubtful) == (M, False), "a reload of a master"
+    assert (reader.state, reader.doubtful) == (M, True)
+    clock.now += reader.patience
+    os.write(keepalived, line("BACKUP_PRIORITY"))
+    reader.read()
+    assert reader.state is S
     os.close(keepalived)
     reader.close()
 

@@ -28,7 +28,7 @@ from .elastic_ip import AnswerError, ElasticIp, Location, SilenceError
 from .floating_address_decision import Action, Place, View, Vrrp, bonus, decide, error_pause, retake_pause
 from .floating_address_facts import Facts
 from .floating_address_status import Status, save
-from .vrrp_events import Holder, Notifications
+from .vrrp_events import ASK_SECONDS, Holder, Notifications
 
 LOOK_MASTER = 1.5
 LOOK_OTHER = 15.0
@@ -48,7 +48,6 @@ CUT_OFF = 2.0
 QUIET = 60.0
 PEER_SECONDS = 1.0
 SAY_EVERY = 5.0
-ASK_EVERY = 1.0
 
 log = logging.getLogger("tripod-floating-address")
 
@@ -329,13 +328,12 @@ def main() -> int:
     notify("READY=1")
     ask_at = float("-inf")
     while True:
-        vrrp.read()
         if vrrp.doubtful and time.monotonic() >= ask_at:
             holder.ask()
-            ask_at = time.monotonic() + ASK_EVERY
+            ask_at = time.monotonic() + ASK_SECONDS
         pause = address.turn()
         notify("WATCHDOG=1")
-        vrrp.wait(min(pause, ASK_EVERY if vrrp.doubtful else SAY_EVERY))
+        vrrp.wait(min(pause, SAY_EVERY, vrrp.patience))
 
 
 if __name__ == "__main__":

@@ -8,10 +8,15 @@ from __future__ import annotations
 
 import os
 import select
-from collections.abc import Iterable, Iterator
+import time
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 from .floating_address_decision import Vrrp
+
+# A reload closes the FIFO for some milliseconds; a peer takes over from a keepalived that is gone after 0.65 s.
+CLOSED_SECONDS = 0.3
+ASK_SECONDS = 1.0
 
 _STATES = {
     "MASTER": Vrrp.MASTER,
@@ -36,22 +41,32 @@ def parse(lines: Iterable[str], instance: str) -> Iterator[tuple[str, Vrrp]]:
 class Notifications:
     """The reading end of the FIFO. `state` is the last that was said, `doubtful` whether to ask again (Holder.ask).
 
-    Transitions are always true. A reported priority is the answer to a question and only believed where no transition
-    is known: in the middle of a reload a master reports itself as backup for a moment.
+    A transition is always true. A reported priority, which is the answer to a question, is believed where nothing is
+    known, but must be repeated where it contradicts: in the middle of a reload a master calls itself backup for a
+    moment. A reload also closes the FIFO and opens it again, without a word about the state.
     """
 
-    def __init__(self, path: Path, instance: str) -> None:
+    def __init__(self, path: Path, instance: str, clock: Callable[[], float] = time.monotonic) -> None:
         """Raises OSError when there is no FIFO at `path` (systemd-tmpfiles makes it)."""
         self._path = path
         self._instance = instance
+        self._clock = clock
         self._rest = ""
         self._descriptor = self._open()
-        self._transition_seen = False
+        self._closed_since: float | None = None
+        self._contradicted: float | None = None
         self.state = Vrrp.UNKNOWN
         self.doubtful = True
 
     def _open(self) -> int:
         return os.open(self._path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+
+    @property
+    def patience(self) -> float:
+        """Seconds until `read` should be called again although nothing was said."""
+        if self._closed_since is not None and self.state is not Vrrp.STOPPED:
+            return CLOSED_SECONDS / 3
+        return ASK_SECONDS if self.doubtful else float("inf")
 
     def read(self) -> list[str]:
         """Bring `state` up to date; keepalived's words since the last call, oldest first."""
@@ -60,9 +75,10 @@ class Notifications:
             try:
                 data = os.read(self._descriptor, 65536)
             except BlockingIOError:
+                self._closed_since = None
                 return words
             if not data:
-                self._ended()
+                self._closed()
                 return words
             *lines, self._rest = (self._rest + data.decode(errors="replace")).split("\n")
             for word, state in parse(lines, self._instance):
@@ -70,14 +86,23 @@ class Notifications:
                 words.append(word)
 
     def _take(self, word: str, state: Vrrp) -> None:
-        if not word.endswith("_PRIORITY"):
-            self.state, self.doubtful, self._transition_seen = state, False, True
-        elif not self._transition_seen:
-            self.doubtful = state is not self.state
-            self.state = state
+        now = self._clock()
+        if not word.endswith("_PRIORITY") or state is self.state:
+            self.state, self.doubtful, self._contradicted = state, False, None
+        elif self.state in (Vrrp.UNKNOWN, Vrrp.STOPPED):
+            self.state, self.doubtful = state, True
+        elif self._contradicted is None:
+            self._contradicted, self.doubtful = now, True
+        elif now - self._contradicted >= ASK_SECONDS / 2:
+            self.state, self._contradicted = state, None
 
-    def _ended(self) -> None:
-        self.state, self.doubtful, self._transition_seen = Vrrp.STOPPED, False, True
+    def _closed(self) -> None:
+        now = self._clock()
+        if self._closed_since is None:
+            self._closed_since = now
+        self.doubtful = True
+        if now - self._closed_since >= CLOSED_SECONDS:
+            self.state = Vrrp.STOPPED
         self._rest = ""
         # A FIFO whose writer has left reports that for ever; a fresh one waits for the next writer.
         fresh = self._open()

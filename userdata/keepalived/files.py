@@ -45,9 +45,10 @@ HOLDER_BONUS = 40
 HEALTHY_BONUS = 100
 
 # HAProxy is asked every half second; three bad answers in a row (1 to 1.5 s) are a sick HAProxy. One that was killed
-# is back before that (haproxy.service restarts it after 0.2 s), and then moving the address would only cost more.
+# is back before that (haproxy.service restarts it after 0.2 s), and then moving the address would only cost more. One
+# that hangs is noticed in 3 to 4.5 s.
 HEALTH_INTERVAL = 0.5
-HEALTH_TIMEOUT = 2
+HEALTH_TIMEOUT = 1
 HEALTH_FALL = 3
 HEALTH_RISE = 2
 
