@@ -8,15 +8,17 @@ from collections.abc import Callable
 from typing import Any
 
 from moto.core.config import default_user_config
-from moto.core.exceptions import ServiceException
 from moto.core.responses import ActionResult
-from moto.ec2.models import elastic_ip_addresses
+from moto.ec2.exceptions import EC2ClientError
+from moto.ec2.models import ec2_backends, elastic_ip_addresses
 from moto.ec2.models.amis import Ami
 from moto.ec2.models.instances import Instance
 from moto.ec2.models.security_groups import SecurityGroupRule
+from moto.ec2.responses.instances import InstanceResponse
 from moto.iam.access_control import IAMPolicy, PermissionResult
 from moto.s3.models import FakeBucket
 from moto.ssm import models as ssm_models
+from moto.ssm.exceptions import SSMException
 from moto.ssm.responses import SimpleSystemManagerResponse
 
 IMAGES = {"x86_64": "ami-0a7d26040a0000064", "arm64": "ami-0a7d26040b0000064"}
@@ -46,6 +48,7 @@ def install(managed: Managed, start: Start) -> None:
     default_user_config["iam"] = {"load_aws_managed_policies": True}
     elastic_ip_addresses.random_ip = _next_elastic_ip
     _rules_of_any_protocol()
+    _termination_protection_from_the_start()
     _count_power_cycles()
     _run_command()
     _ubuntu_images()
@@ -53,16 +56,21 @@ def install(managed: Managed, start: Start) -> None:
 
 
 _hooks: dict[str, Any] = {}
-_numbers = itertools.count(10)
+ELASTIC_NUMBERS = range(10, 255)
+_numbers = itertools.cycle(ELASTIC_NUMBERS)
 
 
 def _next_elastic_ip() -> str:
     # moto's Elastic IPs are random ones of 127.0.0.0/8, which every host would take for itself.
     # 203.0.113.0/24 is TEST-NET-3 (RFC 5737).
-    number = next(_numbers)
-    if number > 254:
-        raise ServiceException("AddressLimitExceeded", "The rehearsal has 245 Elastic IPs.")
-    return f"203.0.113.{number}"
+    taken = {
+        address.public_ip for regions in ec2_backends.values() for ec2 in regions.values() for address in ec2.addresses
+    }
+    for _ in ELASTIC_NUMBERS:
+        address = f"203.0.113.{next(_numbers)}"
+        if address not in taken:
+            return address
+    raise EC2ClientError("AddressLimitExceeded", f"The rehearsal has {len(ELASTIC_NUMBERS)} Elastic IPs.")
 
 
 def _rules_of_any_protocol() -> None:
@@ -81,6 +89,21 @@ def _rules_of_any_protocol() -> None:
         self.ip_protocol = str(ip_protocol)
 
     SecurityGroupRule.__init__ = init
+
+
+def _termination_protection_from_the_start() -> None:
+    # moto knows DisableApiTermination as an attribute to be modified, and overlooks it in RunInstances.
+    original = InstanceResponse.run_instances
+
+    def run_instances(self: Any) -> Any:
+        before = {instance.id for instance in self.ec2_backend.all_instances()}
+        answer = original(self)
+        for instance in self.ec2_backend.all_instances():
+            if instance.id not in before:
+                instance.disable_api_termination = bool(self._get_param("DisableApiTermination"))
+        return answer
+
+    InstanceResponse.run_instances = run_instances
 
 
 def _count_power_cycles() -> None:
@@ -110,10 +133,10 @@ def _run_command() -> None:
 
     def send_command(self: Any, *arguments: Any, **named: Any) -> Any:
         if named.get("document_name") != "AWS-RunShellScript":
-            raise ServiceException("InvalidDocument", "The rehearsal runs AWS-RunShellScript only.")
+            raise SSMException("InvalidDocument", "The rehearsal runs AWS-RunShellScript only.")
         unknown = [one for one in named.get("instance_ids") or [] if not _hooks["managed"](one)]
         if unknown:
-            raise ServiceException("InvalidInstanceId", f"Instances {unknown} not in a valid state for account")
+            raise SSMException("InvalidInstanceId", f"Instances {unknown} not in a valid state for account")
         wanted = list(named.get("instance_ids") or [])
         command = original(self, *arguments, **named)
         if not named.get("targets"):
@@ -137,8 +160,6 @@ def _run_command() -> None:
         return ActionResult({})
 
     def describe_instance_information(self: Any) -> ActionResult:
-        from moto.ec2.models import ec2_backends  # noqa: PLC0415  (after the settings above)
-
         backend = ec2_backends[self.current_account][self.region]
         return ActionResult(
             {

@@ -11,6 +11,7 @@ from enum import StrEnum
 from typing import Any
 
 from rehearsal.resources import Aws, Kind, Outcome, kind_of
+from rehearsal.shell import RehearsalError
 from rehearsal.state import Entry, State
 
 
@@ -52,7 +53,7 @@ class Event:
     done: bool
 
 
-class ResourceError(Exception):
+class ResourceError(RehearsalError):
     """A resource could not be made what the program says. The message names it."""
 
     def __init__(self, doing: str, kind: str, name: str, cause: Exception) -> None:

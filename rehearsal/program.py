@@ -24,10 +24,11 @@ from pulumi.runtime import stack as pulumi_stack
 from rehearsal import configuration, functions
 from rehearsal.engine import Engine, Event, Registration, Step, plain
 from rehearsal.resources import Aws, command
+from rehearsal.shell import RehearsalError
 from rehearsal.state import State
 
 
-class ProgramError(Exception):
+class ProgramError(RehearsalError):
     """The program could not be carried out. The message is for the person who ran it."""
 
 

@@ -137,13 +137,14 @@ def _run_program(daemon: Daemon, request: Request, display: Display) -> None:
     import pulumi  # noqa: PLC0415  (a second; only `up` needs it)
 
     from rehearsal import program  # noqa: PLC0415
-    from rehearsal.engine import ResourceError  # noqa: PLC0415
 
     os.chdir(request.project)  # as Pulumi does
     endpoint = daemon.ask("ping")["endpoint"]
     try:
         result = program.run(request.project, request.stack, endpoint, daemon.state, display.event, display.say)
-    except (ResourceError, program.ProgramError, pulumi.RunError) as error:
+    except RehearsalError:
+        raise
+    except pulumi.RunError as error:
         raise RehearsalError(str(error)) from error
     except Exception as error:
         log = daemon.paths.directory / "program.log"

@@ -14,6 +14,8 @@ from typing import Any, ClassVar
 import boto3
 from botocore.config import Config
 
+from rehearsal.shell import RehearsalError
+
 Inputs = dict[str, Any]
 Outputs = dict[str, Any]
 
@@ -109,7 +111,7 @@ class Kind(ABC):
         return bool(changed & self.replace_on)
 
 
-class UnknownTypeError(Exception):
+class UnknownTypeError(RehearsalError):
     """The program uses a resource type or function that the rehearsal does not know."""
 
 
