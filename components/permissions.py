@@ -92,10 +92,8 @@ def _parameters(topology: Topology, server: Server, account: Account, parameters
         return account.arn("ssm", f"parameter{parameter}")
 
     state = arn(names.server_state_parameter(topology.stack, server.name))
-    token = arn(names.group_token_parameter(topology.stack))
+    group = arn(names.group_parameters(topology.stack))
     readable = [*(arn(parameter) for parameter in sorted(set(parameters))), state]
-    if server.has(Role.DATABASE):
-        readable.append(token)
     yield {
         "Sid": "ReadOwnParameters",
         "Effect": "Allow",
@@ -120,13 +118,20 @@ def _parameters(topology: Topology, server: Server, account: Account, parameters
         }
     yield {"Sid": "WriteOwnState", "Effect": "Allow", "Action": "ssm:PutParameter", "Resource": state}
     if server.has(Role.DATABASE):
-        yield {"Sid": "TakeToken", "Effect": "Allow", "Action": "ssm:PutParameter", "Resource": token}
-        # The token says that this stack's data exists. Nobody on a server may change it once it is there.
+        # Who may lead the group is settled by parameters that can be created once (see userdata/host/group_decision).
         yield {
-            "Sid": "NeverOverwriteToken",
+            "Sid": "ReadGroup",
+            "Effect": "Allow",
+            "Action": ["ssm:GetParameter", "ssm:GetParametersByPath"],
+            "Resource": [group, f"{group}/*"],
+        }
+        yield {"Sid": "CreateInGroup", "Effect": "Allow", "Action": "ssm:PutParameter", "Resource": f"{group}/*"}
+        # They say that this stack's data exists, and who leads. Nobody on a server may change one that is there.
+        yield {
+            "Sid": "NeverOverwriteGroup",
             "Effect": "Deny",
             "Action": "ssm:PutParameter",
-            "Resource": token,
+            "Resource": f"{group}/*",
             "Condition": {"StringEquals": {"ssm:Overwrite": "true"}},
         }
 

@@ -88,12 +88,20 @@ def site_key_parameter(stack: str) -> str:
     return f"{parameter_prefix(stack)}/tls/site/key.pem"
 
 
+def group_parameters(stack: str) -> str:
+    """Path of the group's own parameters: the token, and a claim for each time that somebody led the group.
+
+    Each is created once, by a server, and never changed.
+    """
+    return f"{parameter_prefix(stack)}/group"
+
+
 def group_token_parameter(stack: str) -> str:
     """The one-shot token: whoever creates it (PutParameter without Overwrite) may bootstrap the group.
 
     Written by a server, never by Pulumi, and it outlives `pulumi destroy`, as the data volumes do.
     """
-    return f"{parameter_prefix(stack)}/group/initialised"
+    return f"{group_parameters(stack)}/initialised"
 
 
 def server_state_parameter(stack: str, server: str) -> str:

@@ -12,6 +12,8 @@ from . import state, units
 from .database_state import DatabaseState
 from .floating_address_facts import FACTS
 from .floating_address_status import floating_address_status
+from .group import STATE as GROUP_STATE
+from .group import read_state
 from .identity import Identity
 from .lock import busy
 from .manifest import parse
@@ -62,7 +64,7 @@ def status(system: System, identity: Identity, get: Get = get) -> dict[str, Any]
     facts = _facts(system)
     database = None
     if facts:
-        database = _database(facts, get, problems)
+        database = _database(system, facts, get, problems)
         _ways_in(facts, get, problems)
     address = floating_address_status(system.path(str(FACTS)), system.root)
     problems += address["problems"] if address else []
@@ -87,7 +89,7 @@ def _facts(system: System) -> dict[str, Any] | None:
     return value
 
 
-def _database(facts: Mapping[str, Any], get: Get, problems: list[str]) -> dict[str, Any] | None:
+def _database(system: System, facts: Mapping[str, Any], get: Get, problems: list[str]) -> dict[str, Any] | None:
     if not {"database", "read_replica"} & set(facts["roles"]):
         return None
     code, body = get(f"http://{facts['address']}:{ROLE_CHECK}/state")
@@ -103,7 +105,9 @@ def _database(facts: Mapping[str, Any], get: Get, problems: list[str]) -> dict[s
         problems.append(f"the role check answers nonsense ({error})")
         return None
     if found.member_state != "ONLINE":
-        problems.append(f"the database is {found.member_state} in its group: see `journalctl -u tripod-group`")
+        group = read_state(system.path(str(GROUP_STATE)))
+        why = f"{group['action']}: {group['reason']}" if group else "tripod-group has not run"
+        problems.append(f"the database is {found.member_state} in its group ({why})")
     return {
         "role": _role(found),
         "member_state": found.member_state,
