@@ -251,6 +251,8 @@ def test_a_server_with_an_empty_data_directory_joins_by_clone(stack: Stack, site
     post(stack, site, "before-the-clone")
     stack.exec(server, "systemctl", "stop", "tripod-group.service", "mysql.service")
     stack.exec(server, "find", "/var/lib/mysql", "-mindepth", "1", "-delete")
+    # A power cut would bring back what was not yet on the disk, deleted files too.
+    stack.exec(server, "sync")
     stack.power("kill", server)
     stack.power("start", server)
     stack.wait_whole(240)
