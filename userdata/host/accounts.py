@@ -109,9 +109,7 @@ def _users(connection: Connection, database: Database, login: Login) -> Iterator
         password = database.password(account.name)
         name = f"'{account.name}'@'%%'"  # doubled: statements with a parameter are a format
         if account.name not in existing:
-            connection.run(
-                f"CREATE USER {name} IDENTIFIED WITH caching_sha2_password BY %s REQUIRE SSL", (password,)
-            )
+            connection.run(f"CREATE USER {name} IDENTIFIED WITH caching_sha2_password BY %s REQUIRE SSL", (password,))
             yield f"created {account.name}"
         elif not login(account.name, password):
             connection.run(f"ALTER USER {name} IDENTIFIED BY %s RETAIN CURRENT PASSWORD", (password,))

@@ -27,7 +27,7 @@ class InitialisationError(RuntimeError):
 
 
 def state(directory: Path) -> str:
-    """"empty", "interrupted", "initialised" or "foreign"."""
+    """What a data directory is: "empty", "interrupted", "initialised" or "foreign"."""
     names = {entry.name for entry in directory.iterdir()} - {"lost+found"}
     if MARKER in names:
         return "interrupted"
@@ -53,9 +53,7 @@ def initialise(directory: Path, init_file: Path, user: str = "mysql") -> str:
     shutil.chown(directory, user, user)
     directory.chmod(0o750)
     command = ["mysqld", "--no-defaults", f"--datadir={directory}", "--initialize-insecure", "--disable-log-bin"]
-    done = subprocess.run(
-        [*command, f"--init-file={init_file}"], user=user, group=user, extra_groups=[], check=False
-    )
+    done = subprocess.run([*command, f"--init-file={init_file}"], user=user, group=user, extra_groups=[], check=False)
     if done.returncode != 0:
         raise InitialisationError(f"mysqld --initialize-insecure ended with {done.returncode}")
     marker.unlink()
