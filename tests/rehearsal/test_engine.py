@@ -102,7 +102,7 @@ def test_a_retained_resource_is_replaced_and_left(tmp_path, calls):
 def test_a_protected_resource_is_not_replaced(tmp_path, calls):
     path = tmp_path / "state"
     run(path, thing(inputs={"size": 1}, protect=True))
-    with pytest.raises(ResourceError, match="'a'.*protected"):
+    with pytest.raises(ResourceError, match=r"'a'.*protected"):
         run(path, thing(inputs={"size": 2}, protect=True))
 
 
