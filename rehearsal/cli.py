@@ -152,6 +152,15 @@ _power("start", "Switch SERVERS on.")
 
 @main.command()
 @STACK
+@click.argument("server")
+@click.option("--empty", is_flag=True, help="With an empty data volume, too: its data is gone.")
+def recreate(daemon: Daemon, server: str, empty: bool) -> None:
+    """Put a new machine in the place of SERVER, as if its instance had been created anew."""
+    daemon.ask("recreate", server=server, empty=empty, timeout=120)
+
+
+@main.command()
+@STACK
 @click.argument("action", type=click.Choice(["cut", "block", "netem", "heal"]))
 @click.argument("arguments", nargs=-1)
 def fault(daemon: Daemon, action: str, arguments: tuple[str, ...]) -> None:

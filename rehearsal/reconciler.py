@@ -49,7 +49,7 @@ class Reconciler:
         self._pool = ThreadPoolExecutor(max_workers=32, thread_name_prefix="host")
         self._work: dict[str, Future[None]] = {}
         self._volumes: dict[str, Volume] = {}
-        self._rules: Mapping[str, object] = {}
+        self._rules: Mapping[str, object] | None = None
         self._elastic: Mapping[str, str] | None = None
         self.hosts: dict[str, Host] = {}
         """Server name -> host."""
@@ -83,6 +83,24 @@ class Reconciler:
         if server not in self.hosts:
             raise RehearsalError(f"there is no server {server!r}; servers: {', '.join(sorted(self.hosts)) or 'none'}")
         self.hosts[server].held = held
+
+    def recreate(self, server: str, *, empty: bool) -> None:
+        """Put a new machine in the place of a host: a blank root disk and, if `empty`, blank data volumes.
+
+        What is left of the old one is nothing; the API, which sees the same instance and volumes, is not told.
+        """
+        self.hold(server, held=True)
+        host = self.hosts[server]
+        working = self._work.get(server)
+        if working is not None:
+            working.result()
+        host.machine.destroy()
+        self._rules = None  # the fabric forgot those of this host with it
+        if empty:
+            for disk in host.instance.disks:
+                self._volumes.pop(disk.id).delete()
+        host.machine = self._machine(host.instance)
+        host.held = False
 
     def _loop(self) -> None:
         while not self._stop.wait(INTERVAL):
@@ -141,12 +159,14 @@ class Reconciler:
     def _pending(self, host: Host, instance: Instance | None) -> bool:
         if instance is None:
             return True
+        if host.held:
+            return False
         machine = host.machine
         attached = {volume.id for volume in machine.volumes}
         return (
             attached != {disk.id for disk in instance.disks}
             or any(volume.size_gib != self.view.volumes.get(volume.id) for volume in machine.volumes)
-            or (not host.held and machine.power is not self._power(instance))
+            or machine.power is not self._power(instance)
             or host.power_cycles != instance.power_cycles
         )
 
@@ -159,6 +179,7 @@ class Reconciler:
             if instance is None:
                 host.machine.destroy()
                 del self.hosts[server]
+                self._rules = None  # the fabric forgot those of this host with it
                 _log.info("%s terminated", server)
                 return
             self._set_power(host, instance)

@@ -75,6 +75,7 @@ class Supervisor:
             "ping": lambda _: self.describe(),
             "status": self._status,
             "power": self._power,
+            "recreate": self._recreate,
             "fault": self._fault,
             "journal": self._journal,
             "instances": lambda _: self._instances(),
@@ -203,6 +204,10 @@ class Supervisor:
             self.cloud.start_instance(host.instance.id)
         else:
             host.machine.start()
+
+    def _recreate(self, request: Mapping[str, Any]) -> Answer:
+        self.reconciler.recreate(str(request["server"]), empty=bool(request.get("empty")))
+        return {}
 
     def _journal(self, request: Mapping[str, Any]) -> Answer:
         server, unit = str(request["server"]), request.get("unit")

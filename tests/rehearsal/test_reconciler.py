@@ -96,7 +96,7 @@ def test_from_launch_to_termination(world):
     stopped = dataclasses.replace(ONE, state="stopped")
     assert world.show(stopped) == ["stop server-1"]
     assert world.show(dataclasses.replace(ONE, power_cycles=1)) == ["start server-1"]
-    assert world.show() == ["rules []", "destroy server-1"]
+    assert world.show() == ["rules []", "destroy server-1", "rules []"]
     assert world.reconciler.find(ONE.id) is None
 
 
@@ -111,7 +111,7 @@ def test_volumes_are_attached_before_the_start_and_outlive_the_instance(world):
     assert world.show(with_disk, volumes=volumes)[2:] == [f"attach {VOLUME}", "start server-1"]
     assert "destroy server-1" in world.show(volumes=volumes)
     second = dataclasses.replace(with_disk, id="i-0fedcba9876543210")
-    assert world.show(second, volumes=volumes)[1:] == [f"attach {VOLUME}", "start server-1"]
+    assert world.show(second, volumes=volumes)[-2:] == [f"attach {VOLUME}", "start server-1"]
 
 
 def test_a_mounted_volume_is_a_problem_until_it_is_unmounted(world):
@@ -131,7 +131,7 @@ def test_a_mounted_volume_is_a_problem_until_it_is_unmounted(world):
 def test_a_replaced_instance_waits_for_the_old_one(world):
     world.show(ONE)
     new = dataclasses.replace(ONE, id="i-0fedcba9876543210")
-    assert world.show(new) == ["destroy server-1", "start server-1"]
+    assert world.show(new) == ["destroy server-1", "rules ['server-1']", "start server-1"]
     assert world.reconciler.find(new.id) is not None
 
 
@@ -144,6 +144,19 @@ def test_a_host_that_is_held_off_stays_off(world):
     assert world.show(ONE) == ["start server-1"]
     with pytest.raises(RehearsalError, match="no server 'server-9'"):
         world.reconciler.hold("server-9", held=True)
+
+
+@pytest.mark.parametrize("empty", [False, True])
+def test_a_server_is_created_anew(world, tmp_path, empty):
+    disk = dataclasses.replace(ONE, disks=(Disk(VOLUME, 8),))
+    world.show(disk, volumes={VOLUME: 8})
+    file = world.fabric.paths.volume(VOLUME)
+    file.parent.mkdir(parents=True)
+    file.write_text("data")
+    world.reconciler.recreate("server-1", empty=empty)
+    assert world.fabric.said[-1] == "destroy server-1"
+    assert file.exists() is not empty
+    assert world.show(disk, volumes={VOLUME: 8}) == ["rules ['server-1']", f"attach {VOLUME}", "start server-1"]
 
 
 def test_rules_and_addresses_are_set_when_they_change_only(world):
