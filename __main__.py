@@ -4,7 +4,7 @@ import gc
 
 import pulumi
 
-from components.bundle import Bucket, BucketArgs
+from components.bundle import Bucket, BucketArgs, Programs, ProgramsArgs
 from components.certificates import Authority, AuthorityArgs
 from components.configuration import configure
 from components.edge import Edge, EdgeArgs, EdgeTargets, EdgeTargetsArgs
@@ -37,7 +37,8 @@ if topology.tls.mode == "self-signed":
 
 bucket_name = names.bucket(stack, account.id, topology.region)
 bucket = Bucket("bucket", BucketArgs(bucket_name, account.partition), opts)
-shared = (account, found.image, network, firewall, bucket, bucket_name, authority, parameters)
+programs = Programs("programs", ProgramsArgs(bucket), opts)
+shared = (account, found.image, network, firewall, bucket, bucket_name, programs, authority, parameters)
 servers = {spec.name: Server(spec.name, ServerArgs(topology, spec, *shared), opts) for spec in topology.servers}
 targets = EdgeTargets("edge-targets", EdgeTargetsArgs(topology, network, edge, servers), opts)
 

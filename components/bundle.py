@@ -10,7 +10,7 @@ import pulumi_aws as aws
 
 from topology import names
 from topology.model import Server
-from userdata.bundle import Bundle
+from userdata.bundle import Bundle, File
 
 # Long enough to look at what a server ran before the last few changes.
 OLD_VERSIONS_DAYS = 90
@@ -105,6 +105,9 @@ def _tls_only(arn: str) -> dict[str, object]:
     }
 
 
+TEXT = "text/plain; charset=utf-8"
+
+
 class Object(pulumi.CustomResource):
     """An S3 object as `aws.s3.BucketObjectv2` registers it, with the four properties that Tripod uses.
 
@@ -127,12 +130,51 @@ class Object(pulumi.CustomResource):
 
 
 @dataclass(frozen=True)
+class ProgramsArgs:
+    """What the shared programs need to know."""
+
+    bucket: Bucket
+
+
+class Programs(pulumi.ComponentResource):
+    """The host programs and the application: the same on every server that has them, so stored once for the stack.
+
+    An object's key holds the digest of its content: a change makes a new object, and whoever still has the old
+    manifest never sees half of it.
+    """
+
+    def __init__(self, name: str, args: ProgramsArgs, opts: pulumi.ResourceOptions | None = None) -> None:
+        super().__init__("tripod:bundle:Programs", name, None, opts)
+        self._name = name
+        self._bucket = args.bucket.bucket
+        self._objects: dict[str, Object] = {}
+        self.register_outputs({})
+
+    def of(self, server: Server, bundle: Bundle) -> list[Object]:
+        """The objects that a server's manifest names, made when the first server asks for them."""
+        return [self._object(file, file.key(server.name)) for file in bundle.shared_files]
+
+    def _object(self, file: File, key: str) -> Object:
+        if key not in self._objects:
+            self._objects[key] = Object(
+                f"{self._name}-{file.path.lstrip('/')}",
+                bucket=self._bucket,
+                key=key,
+                content=file.content,
+                content_type=TEXT,
+                opts=pulumi.ResourceOptions(parent=self),
+            )
+        return self._objects[key]
+
+
+@dataclass(frozen=True)
 class ServerBundleArgs:
     """What the objects of one server need to know."""
 
     server: Server
     bundle: Bundle
     bucket: Bucket
+    programs: Programs
 
 
 class ServerBundle(pulumi.ComponentResource):
@@ -151,13 +193,15 @@ class ServerBundle(pulumi.ComponentResource):
             Object(
                 f"{name}-{file.path.lstrip('/')}",
                 bucket=bucket,
-                key=names.file_key(server, file.path),
+                key=file.key(server),
                 content=file.content,
-                content_type="text/plain; charset=utf-8",
+                content_type=TEXT,
                 opts=child,
             )
             for file in args.bundle.files
+            if not file.shared
         ]
+        files += args.programs.of(args.server, args.bundle)
         self.manifest = Object(
             f"{name}-manifest",
             bucket=bucket,

@@ -74,7 +74,9 @@ def _bundle(topology: Topology, server: Server, account: Account, bucket: str) -
         "Sid": "ReadOwnBundle",
         "Effect": "Allow",
         "Action": "s3:GetObject",
-        "Resource": f"arn:{account.partition}:s3:::{bucket}/servers/{server.name}/*",
+        "Resource": [
+            f"arn:{account.partition}:s3:::{bucket}/{part}/*" for part in (f"servers/{server.name}", "shared")
+        ],
     }
     application = topology.application
     if application and application.artifact.startswith("s3://") and server.has(Role.APP):

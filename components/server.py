@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import pulumi
 import pulumi_aws as aws
 
-from components.bundle import Bucket, ServerBundle, ServerBundleArgs
+from components.bundle import Bucket, Programs, ServerBundle, ServerBundleArgs
 from components.certificates import SERVER_DAYS, SERVER_RENEWAL_DAYS, Authority, Certificate, CertificateArgs
 from components.firewall import Firewall
 from components.network import Network
@@ -39,6 +39,7 @@ class ServerArgs:
     firewall: Firewall
     bucket: Bucket
     bucket_name: str
+    programs: Programs
     authority: Authority
     parameters: Mapping[str, aws.ssm.Parameter]
 
@@ -65,7 +66,7 @@ class Server(pulumi.ComponentResource):
         self.digest = content.digest
 
         certificate = Certificate(f"{name}-certificate", _certificate(args), child)
-        objects = ServerBundle(f"{name}-bundle", ServerBundleArgs(spec, content, args.bucket), child)
+        objects = ServerBundle(f"{name}-bundle", ServerBundleArgs(spec, content, args.bucket, args.programs), child)
         secrets = [secret.parameter for secret in content.secrets]
         made = {**args.parameters, **certificate.parameters}
         self.parameters = {parameter: made[parameter] for parameter in secrets if parameter in made}

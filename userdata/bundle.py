@@ -18,10 +18,6 @@ from topology import names
 FORMAT = 1
 """Version of the manifest's format; a host program refuses a version that it does not know."""
 
-SHARE_PROGRAMS = False
-"""Whether programs are uploaded once for the stack (keys below shared/) instead of once for each server. The
-components must upload `Bundle.shared_files` and let every instance role read shared/ first."""
-
 Action = Literal["reload", "restart"]
 
 

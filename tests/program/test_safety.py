@@ -146,7 +146,9 @@ def test_permissions_name_what_they_are_for(program: Evaluation) -> None:
         for resource in resources:
             assert ACCOUNT in resource or resource.startswith("arn:aws:s3:::tripod-"), statement
             if "/servers/" in resource or resource.startswith("arn:aws:s3:::"):
-                assert f"/servers/{server}/" in resource, f"{server} may touch {resource}"
+                assert f"/servers/{server}/" in resource or resource.endswith("/shared/*"), (
+                    f"{server} may touch {resource}"
+                )
             if resource.endswith(("/group", "/group/*")):
                 # The group's own parameters: another statement denies to change what is there.
                 continue

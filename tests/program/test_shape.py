@@ -96,10 +96,19 @@ def test_servers_start_after_everything_their_first_boot_needs(program: Evaluati
 def test_a_manifest_is_written_after_its_files(program: Evaluation) -> None:
     for manifest in (o for o in program.of("BucketObjectv2") if o.name.endswith("-manifest")):
         prefix = manifest.inputs["key"].removesuffix("manifest.json")
-        files = [o for o in program.of("BucketObjectv2") if o.inputs["key"].startswith(f"{prefix}files/")]
         named = json.loads(manifest.inputs["content"])["files"]
-        assert {f"{prefix}files{path}" for path in named} == {file.inputs["key"] for file in files}
+        keys = {entry.get("key", f"{prefix}files{path}") for path, entry in named.items()}
+        files = [o for o in program.of("BucketObjectv2") if o.inputs["key"] in keys]
+        assert keys == {file.inputs["key"] for file in files}
         assert {file.urn for file in files} <= manifest.dependencies
+
+
+def test_what_all_servers_have_is_stored_once(program: Evaluation) -> None:
+    objects = [o.inputs for o in program.of("BucketObjectv2")]
+    shared = [o for o in objects if o["key"].startswith("shared/")]
+    assert shared
+    assert len({o["content"] for o in shared}) == len(shared)
+    assert not {o["content"] for o in shared} & {o["content"] for o in objects if o["key"].startswith("servers/")}
 
 
 def test_an_object_is_written_when_the_bucket_is_private_encrypted_and_versioned(program: Evaluation) -> None:

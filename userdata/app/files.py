@@ -11,7 +11,7 @@ from topology.flows import app_port
 from topology.model import Application, Server, Topology
 from topology.names import Account, Role
 from userdata import paths
-from userdata.bundle import SHARE_PROGRAMS, File, Part, Secret, Unit
+from userdata.bundle import File, Part, Secret, Unit
 from userdata.templates import render
 
 HERE = Path(__file__).parent
@@ -74,7 +74,7 @@ def code() -> tuple[File, ...]:
     sources = sorted(p for p in SOURCE.rglob("*") if p.suffix in _TEXT and "__pycache__" not in p.parts)
     wanted = (source for source in sources if source.relative_to(SOURCE).parts[0] != "tests")
     return tuple(
-        File(f"{paths.APPLICATION}/{source.relative_to(SOURCE).as_posix()}", source.read_text(), shared=SHARE_PROGRAMS)
+        File(f"{paths.APPLICATION}/{source.relative_to(SOURCE).as_posix()}", source.read_text(), shared=True)
         for source in wanted
     )
 

@@ -11,7 +11,7 @@ from topology import flows, names
 from topology.model import Server, Topology
 from topology.names import Role
 from userdata import paths
-from userdata.bundle import SHARE_PROGRAMS, File, Part, Secret, Unit
+from userdata.bundle import File, Part, Secret, Unit
 from userdata.templates import render
 
 HERE = Path(__file__).parent
@@ -103,7 +103,7 @@ def facts(topology: Topology, server: Server) -> dict[str, Any]:
 def programs() -> tuple[File, ...]:
     """The host programs, the same on every server."""
     sources = sorted(PROGRAM_SOURCE.glob("*.py"))
-    return tuple(File(f"{paths.PROGRAMS}/{s.name}", s.read_text(), shared=SHARE_PROGRAMS) for s in sources)
+    return tuple(File(f"{paths.PROGRAMS}/{s.name}", s.read_text(), shared=True) for s in sources)
 
 
 def upgrade_hour(topology: Topology, server: Server) -> int:
