@@ -159,7 +159,12 @@ class EdgeTargets(pulumi.ComponentResource):
             preserve_client_ip="false",
             deregistration_delay=DRAIN,
             health_check=aws.lb.TargetGroupHealthCheckArgs(
-                protocol="TCP", interval=CHECK_INTERVAL, healthy_threshold=CHECK_COUNT, unhealthy_threshold=CHECK_COUNT
+                protocol="TCP",
+                interval=CHECK_INTERVAL,
+                # A TCP check's own default is 10 s, and AWS refuses a timeout above the interval.
+                timeout=CHECK_INTERVAL,
+                healthy_threshold=CHECK_COUNT,
+                unhealthy_threshold=CHECK_COUNT,
             ),
             tags={"Name": f"tripod-{args.topology.stack}-{port}"},
             opts=child,
