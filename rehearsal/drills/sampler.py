@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+from dataclasses import asdict
 from pathlib import Path
 
 import pymysql
@@ -51,17 +52,7 @@ class Sampler:
                     cursor.execute(MEMBER_QUERY)
                     row = cursor.fetchone()
                 member = member_of(server, row or {})
-                sample = Sample(
-                    at=at,
-                    server=server,
-                    answered=True,
-                    super_read_only=member.super_read_only,
-                    member_state=member.member_state,
-                    member_role=member.member_role,
-                    members=member.members,
-                    online=member.online,
-                    gtid_executed=member.gtid_executed,
-                )
+                sample = Sample(at=at, answered=True, **asdict(member))
             except (RehearsalError, pymysql.MySQLError, OSError):
                 # It is down, which is what a sample can say, too.
                 sample, connection = Sample(at=time.monotonic(), server=server, answered=False), None

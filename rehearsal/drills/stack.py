@@ -47,7 +47,7 @@ class Member:
         return self.member_role == "PRIMARY" and self.has_majority and not self.super_read_only
 
 
-_MEMBER = """
+MEMBER_QUERY = """
 SELECT @@global.super_read_only AS super_read_only, @@global.gtid_executed AS gtid_executed,
   COALESCE(MAX(IF(member_id = @@global.server_uuid, member_state, NULL)), 'OFFLINE') AS member_state,
   COALESCE(MAX(IF(member_id = @@global.server_uuid, member_role, NULL)), '') AS member_role,
@@ -147,7 +147,7 @@ class Stack:
 
     def member(self, server: str) -> Member:
         """What a database server says of itself."""
-        return member_of(server, self.query(server, _MEMBER)[0])
+        return member_of(server, self.query(server, MEMBER_QUERY)[0])
 
     def primary(self) -> str:
         """Name of the server that leads the group. Raises RehearsalError when there is none, or more than one."""
@@ -213,6 +213,3 @@ def member_of(server: str, row: dict[str, Any]) -> Member:
         online=int(row["online"]),
         gtid_executed=str(row["gtid_executed"]).replace("\n", ""),
     )
-
-
-MEMBER_QUERY = _MEMBER
