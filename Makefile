@@ -27,6 +27,11 @@ test: ## Run the linters and every test this machine can run (rehearsal included
 	@$(MAKE) --no-print-directory check
 	@$(PYTHON) -m pytest
 
+.PHONY: drills
+drills: ## Run the slow scenarios, too: every drill and its negative control on real hosts (root, about an hour)
+	@tools/bootstrap drills
+	@$(PYTHON) -m pytest -m drill
+
 .PHONY: lint
 lint: ## Check style, types and requirements
 	@tools/bootstrap lint

@@ -42,7 +42,7 @@ def obstacles() -> tuple[str, ...]:
 
 def needs_hosts(item: pytest.Item) -> bool:
     """Whether a test boots hosts or runs programs of their image."""
-    return any(item.get_closest_marker(name) for name in ORDER)
+    return any(item.get_closest_marker(name) for name in (*ORDER, "drill"))
 
 
 def in_ci() -> bool:
