@@ -166,14 +166,14 @@ def run(
     Must be the only run of this process: modules of the program are imported and stay. `on_event` is told about
     every resource, `say` about lines that the program or its commands print. Raises ProgramError or ResourceError.
     """
-    name, config = configuration.load(project, stack)
-    region = configuration.region(config)
-    aws = Aws(endpoint, region, project, say)
+    file = configuration.load(project, stack)
+    config = configuration.as_text(file)
+    aws = Aws(endpoint, file.region, project, say)
     # For what the program itself asks of AWS, beside Pulumi.
     os.environ.update(aws.environment)
     state = State.load(state_file)
     engine = Engine(aws, state, on_event)
-    outcome = asyncio.run(_evaluate(project, name, stack, config, engine, aws, say))
+    outcome = asyncio.run(_evaluate(project, file.project, stack, config, engine, aws, say))
     engine.finish()
     state.finish(outcome.outputs, sorted(outcome.secret_outputs))
     return Result(dict(engine.counts), outcome.outputs, outcome.secret_outputs)

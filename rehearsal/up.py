@@ -43,15 +43,11 @@ class Request:
 
 def read_topology(project: Path, stack: str) -> Topology:
     """The topology of a stack's files. Raises RehearsalError with every fault in them."""
-    name, config = configuration.load(project, stack)
-    prefix = f"{name}:"
-    raw: dict[str, object] = {
-        key.removeprefix(prefix): value for key, value in config.items() if key.startswith(prefix)
-    }
-    if name != PROJECT:
-        raise RehearsalError(f"{project / 'Pulumi.yaml'} is project '{name}', not '{PROJECT}'")
+    file = configuration.load(project, stack)
+    if file.project != PROJECT:
+        raise RehearsalError(f"{project / 'Pulumi.yaml'} is project '{file.project}', not '{PROJECT}'")
     try:
-        return build_topology(Settings.parse(raw, stack), stack=stack, region=configuration.region(config))
+        return build_topology(Settings.parse(file.settings, stack), stack=stack, region=file.region)
     except ConfigurationError as error:
         raise RehearsalError(str(error)) from error
 

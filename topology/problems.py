@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from topology.names import PROJECT
+
 
 @dataclass(frozen=True)
 class Problem:
@@ -17,6 +19,11 @@ class Problem:
     def __str__(self) -> str:
         return f"{self.key}: {self.found}. {self.mend}"
 
+    @property
+    def line(self) -> str:
+        """The same with the key as the stack's file has it: its namespace first, unless it is no key of ours."""
+        return str(self) if self.key.startswith("(") or ":" in self.key else f"{PROJECT}:{self}"
+
 
 class ConfigurationError(Exception):
     """A stack's configuration cannot be used. `problems` is never empty; the message lists them all."""
@@ -27,5 +34,5 @@ class ConfigurationError(Exception):
         where = f"stack '{stack}'" if stack else "this stack"
         count = "1 problem" if len(self.problems) == 1 else f"{len(self.problems)} problems"
         lines = [f"The configuration of {where} has {count}; nothing was created."]
-        lines += [f"  - tripod:{problem}" for problem in self.problems]
+        lines += [f"  - {problem.line}" for problem in self.problems]
         super().__init__("\n".join(lines))

@@ -16,56 +16,95 @@ DEFAULT_REGION = "us-east-1"
 
 @dataclass(frozen=True)
 class StackFile:
-    """What a stack's file says: the keys of the `tripod:` namespace, and the region."""
+    """A stack's configuration as the engine hands it to the program: defaults of Pulumi.yaml, then the stack's own.
+
+    `config` has every key with its namespace (`tripod:preset`, `aws:region`) and values as YAML gives them.
+    """
 
     stack: str
-    region: str
-    settings: dict[str, object]
+    project: str
+    config: dict[str, object]
+
+    @property
+    def settings(self) -> dict[str, object]:
+        """The keys of the `tripod:` namespace, without it."""
+        prefix = f"{PROJECT}:"
+        return {key.removeprefix(prefix): value for key, value in self.config.items() if key.startswith(prefix)}
+
+    @property
+    def region(self) -> str:
+        """The AWS region."""
+        return str(self.config.get("aws:region") or DEFAULT_REGION)
 
 
 def project_defaults(root: Path) -> dict[str, object]:
     """Defaults that Pulumi.yaml declares for the `tripod:` keys: the engine applies them, mocks do not."""
-    config = _read(root / "Pulumi.yaml").get("config", {})
-    return {
-        key.removeprefix(f"{PROJECT}:"): declared["default"]
-        for key, declared in config.items()
-        if isinstance(declared, dict) and "default" in declared
-    }
+    return StackFile("", PROJECT, _declared(_read(root / "Pulumi.yaml"), PROJECT)).settings
 
 
 def read_stack(root: Path, stack: str) -> StackFile:
     """Read Pulumi.<stack>.yaml, with the project's defaults filled in.
 
-    Raises ConfigurationError when the file is missing or is not what Pulumi would accept.
+    Raises ConfigurationError when a file is missing, is not what Pulumi would accept, or holds values that only the
+    engine can decrypt.
     """
+    program = _read(root / "Pulumi.yaml")
+    project = str(program.get("name", PROJECT))
     path = root / f"Pulumi.{stack}.yaml"
     if not path.is_file():
         stacks = ", ".join(sorted(p.name.split(".")[1] for p in root.glob("Pulumi.*.yaml"))) or "none"
-        found = f"there is no file {path.name} in this directory"
+        found = f"there is no file {path.name} in {root}"
         raise ConfigurationError([Problem("(stack)", found, f"Stacks that have one: {stacks}")], stack)
-    config = _read(path).get("config") or {}
+    own = {_namespaced(project, key): value for key, value in _object(_read(path), path, stack).items()}
+    encrypted = [key for key, value in own.items() if _is_encrypted(value)]
+    if encrypted:
+        found = f"the value in {path.name} is encrypted, and only the Pulumi engine can open it"
+        mend = "Name an SSM parameter instead, or take it out for this command"
+        raise ConfigurationError([Problem(key, found, mend) for key in encrypted], stack)
+    return StackFile(stack, project, _declared(program, project) | own)
+
+
+def _declared(program: dict[str, Any], project: str) -> dict[str, object]:
+    values: dict[str, object] = {}
+    for key, declared in _object(program, Path("Pulumi.yaml"), None).items():
+        if not isinstance(declared, dict):
+            values[_namespaced(project, key)] = declared
+        elif "default" in declared or "value" in declared:
+            values[_namespaced(project, key)] = declared.get("default", declared.get("value"))
+    return values
+
+
+def _object(content: dict[str, Any], path: Path, stack: str | None) -> dict[str, object]:
+    config = content.get("config") or {}
     if not isinstance(config, dict):
         raise ConfigurationError([Problem("(file)", f"'config' of {path.name} is not an object", "Indent it")], stack)
-    own = {key.split(":", 1)[1]: value for key, value in config.items() if key.startswith(f"{PROJECT}:")}
-    region = str(config.get("aws:region") or _project_region(root))
-    return StackFile(stack=stack, region=region, settings=project_defaults(root) | own)
+    return {str(key): value for key, value in config.items()}
 
 
-def _project_region(root: Path) -> str:
-    declared = _read(root / "Pulumi.yaml").get("config", {}).get("aws:region", {})
-    return str(declared.get("value", DEFAULT_REGION)) if isinstance(declared, dict) else str(declared)
+def _namespaced(project: str, key: str) -> str:
+    return key if ":" in key else f"{project}:{key}"
+
+
+def _is_encrypted(value: object) -> bool:
+    """Whether there is an encrypted value at any depth: Pulumi writes it as an object with the one key `secure`."""
+    if isinstance(value, dict):
+        return set(value) == {"secure"} or any(_is_encrypted(one) for one in value.values())
+    return isinstance(value, list) and any(_is_encrypted(one) for one in value)
 
 
 def _read(path: Path) -> dict[str, Any]:
     try:
         content = yaml.safe_load(path.read_text(encoding="utf-8"))
     except OSError as error:
-        raise ConfigurationError([Problem("(file)", f"cannot read {path.name}", error.strerror or "")]) from None
+        raise ConfigurationError(
+            [Problem("(file)", f"cannot read {path}", error.strerror or "See that it is a file")]
+        ) from None
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         where = f", line {mark.line + 1}" if mark else ""
         found = f"{path.name}{where} is not valid YAML"
         raise ConfigurationError([Problem("(file)", found, "Mend its indentation and quotes")]) from None
     if not isinstance(content, dict):
-        raise ConfigurationError([Problem("(file)", f"{path.name} is empty", "Write at least 'config: {}'")])
+        found = f"{path.name} is {'empty' if content is None else 'not an object'}"
+        raise ConfigurationError([Problem("(file)", found, "Write at least 'config: {}'")])
     return content

@@ -11,13 +11,13 @@ from topology.model import Server, Topology
 from userdata.app.files import files as app
 from userdata.base.files import files as base
 from userdata.boot.files import user_data
-from userdata.bundle import Bundle, File, Part
+from userdata.bundle import Bundle, Part
 from userdata.haproxy.files import files as haproxy
 from userdata.keepalived.files import files as keepalived
 from userdata.mysql.files import files as mysql
 from userdata.prometheus.files import files as prometheus
 
-__all__ = ["PARTS", "bundle", "shared_files", "user_data"]
+__all__ = ["PARTS", "bundle", "user_data"]
 
 PARTS: tuple[Callable[[Topology, Server], Part], ...] = (base, mysql, haproxy, app, keepalived, prometheus)
 """The service folders, in the order in which their units start: a way to the database before its users."""
@@ -44,9 +44,3 @@ OWNED_UNITS = (
 def bundle(topology: Topology, server: Server) -> Bundle:
     """Everything `server` must have. Raises userdata.bundle.BundleError when two parts contradict each other."""
     return Bundle.of(topology.stack, server.name, [part(topology, server) for part in PARTS], OWNED_UNITS)
-
-
-def shared_files(topology: Topology) -> tuple[File, ...]:
-    """Files that several servers have byte for byte, each once, in the order of their paths."""
-    found = {file.path: file for server in topology.servers for file in bundle(topology, server).shared_files}
-    return tuple(found[path] for path in sorted(found))

@@ -1,7 +1,8 @@
-"""The application on a real MySQL server, when there is one.
+"""The application on a real MySQL server: the mysqld of the rehearsal's image, or one that is named.
 
 TRIPOD_TEST_MYSQL=mysql://USER:PASSWORD@127.0.0.1:PORT/?ca=CA_FILE names a throw-away server with
-TLS and an account that may create users and the database `app`, which is dropped first.
+TLS and an account that may create users and the database `app`, which is dropped first. It needs neither root nor
+the image.
 """
 
 from __future__ import annotations
@@ -25,9 +26,12 @@ from app.deadline import Deadline
 from app.entries import Entries
 from app.errors import UnavailableError
 from app.settings import Address, Endpoint, Settings
+from tests.app.mysqld import serving
+from tests.userdata.image import find
 
 URL = os.environ.get("TRIPOD_TEST_MYSQL", "")
-pytestmark = pytest.mark.skipif(not URL, reason="TRIPOD_TEST_MYSQL names no server")
+# With a server of the user's own nothing of this machine is needed.
+pytestmark = [] if URL else [pytest.mark.native]
 SCHEMA = Path(app.entries.__file__).with_name("schema.sql")
 
 
@@ -86,8 +90,17 @@ def _short_budgets():
 
 
 @pytest.fixture(scope="module")
-def server():
-    url = urlsplit(URL)
+def url(tmp_path_factory):
+    if URL:
+        yield URL
+        return
+    with serving(find(), tmp_path_factory.mktemp("mysqld")) as found:
+        yield found
+
+
+@pytest.fixture(scope="module")
+def server(url):
+    url = urlsplit(url)
     ca = parse_qs(url.query)["ca"][0]
     admin = pymysql.connect(
         host=url.hostname, port=url.port, user=url.username, password=unquote(url.password or ""),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import socket
 import subprocess
 import sys
@@ -14,9 +15,14 @@ from typing import Any
 
 from rehearsal.daemon import ROOT
 from rehearsal.drills.stack import Stack
+from rehearsal.paths import STATE_ROOT
 from rehearsal.up import read_topology
 
 UP_TIMEOUT = 600
+REFERENCE = "config:\n  aws:region: eu-central-1\n  tripod:preset: reference\n"
+
+# Stacks of the tests are called after the process that made them: NAME-PID, or NAME-PID-NUMBER.
+_OF_A_TEST = re.compile(r"(?:ref|killed|test)-(?P<pid>\d+)(?:-\d+)?")
 LOCAL = {".git", ".venv", ".pytest_cache", ".mypy_cache", ".ruff_cache"}
 
 
@@ -55,6 +61,29 @@ def running(directory: Path, name: str, settings: str) -> Iterator[Stack]:
         yield Stack(read_topology(place, name))
     finally:
         rehearsal("down", "--stack", name, timeout=180)
+
+
+def is_stale(stack: str) -> bool:
+    """Whether a stack belongs to a test run that is gone. Anything else than our own tests' names never is."""
+    found = _OF_A_TEST.fullmatch(stack)
+    return found is not None and not _is_pytest(int(found["pid"]))
+
+
+def _is_pytest(pid: int) -> bool:
+    try:
+        return b"pytest" in Path(f"/proc/{pid}/cmdline").read_bytes()
+    except OSError:
+        return False
+
+
+def remove_stale(root: Path = STATE_ROOT) -> list[str]:
+    """End the stacks of test runs that are gone, and return their names."""
+    present = {entry.name.removesuffix(".lock") for entry in root.iterdir()} if root.is_dir() else set()
+    stale = sorted(filter(is_stale, present))
+    for name in stale:
+        done = rehearsal("down", "--stack", name, timeout=180)
+        assert done.returncode == 0, done.stderr
+    return stale
 
 
 def status(stack: Stack) -> dict[str, Any]:

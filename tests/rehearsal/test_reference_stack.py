@@ -1,6 +1,6 @@
 """The reference stack on real hosts: what visitors get, what the database promises, what it survives.
 
-One stack serves all tests of this file, in their order: each leaves it whole.
+One stack serves all scenarios (conftest.py), these in their order: each leaves it whole.
 """
 
 from __future__ import annotations
@@ -8,11 +8,9 @@ from __future__ import annotations
 import socket
 import ssl
 import time
-from collections.abc import Iterator
 from itertools import pairwise
 from pathlib import Path
 
-import boto3
 import pytest
 import requests
 
@@ -21,25 +19,17 @@ from rehearsal.drills.stack import Stack
 from rehearsal.drills.waiting import wait_until
 from rehearsal.drills.watch import Watch, watching
 from rehearsal.shell import RehearsalError
-from tests.rehearsal.stack import rehearsal, running, status
+from tests.rehearsal.stack import rehearsal, status
 
 pytestmark = pytest.mark.rehearsal
-
-SETTINGS = "config:\n  aws:region: eu-central-1\n  tripod:preset: reference\n"
 
 # The issue allows ten seconds without writes; the group's own detection of a silent loss takes five of them.
 WRITE_GAP = Limits(write_gap=10.0)
 
 
-@pytest.fixture(scope="module")
-def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
-    with running(tmp_path_factory.mktemp("reference"), "ref", SETTINGS) as found:
-        yield found
-
-
 @pytest.fixture
-def site(stack: Stack) -> str:
-    return str(status(stack)["url"]).rstrip("/")
+def stack(reference: Stack) -> Stack:
+    return reference
 
 
 def get(stack: Stack, url: str, **options: object) -> requests.Response:
@@ -140,11 +130,8 @@ def test_mysql_without_tls_is_refused(stack: Stack) -> None:
     assert done.stdout.strip() in {"3159", "1045"}
 
 
-def test_exactly_the_declared_flows_are_open(stack: Stack, tmp_path: Path) -> None:
-    from tests.rehearsal.stack import project
-
-    place = project(tmp_path, stack.name, SETTINGS)
-    done = rehearsal("flows", "--stack", stack.name, "--project", str(place), timeout=300)
+def test_exactly_the_declared_flows_are_open(stack: Stack, project_directory: Path) -> None:
+    done = rehearsal("flows", "--stack", stack.name, "--project", str(project_directory), timeout=300)
     assert done.returncode == 0, done.stdout + done.stderr
 
 
@@ -264,36 +251,6 @@ def test_a_server_with_an_empty_data_directory_joins_by_clone(stack: Stack, site
     assert len({stack.member(name).gtid_executed for name in stack.databases}) == 1
     stack.exec(server, "tripod", "apply")
     stack.wait_healthy()
-
-
-@pytest.fixture
-def broken_object(stack: Stack) -> Iterator[object]:
-    found = status(stack)
-    client = boto3.client("s3", endpoint_url=found["endpoint"], region_name=found["region"])
-    bucket = client.list_buckets()["Buckets"][0]["Name"]
-    key = "servers/server-2/files/etc/haproxy/haproxy.cfg"
-    good = client.get_object(Bucket=bucket, Key=key)["Body"].read()
-
-    def replace(body: bytes | None) -> None:
-        if body is None:
-            client.delete_object(Bucket=bucket, Key=key)
-        else:
-            client.put_object(Bucket=bucket, Key=key, Body=body)
-
-    yield replace
-    replace(good)
-
-
-@pytest.mark.parametrize("body", [b"not what the manifest says\n", None], ids=["wrong digest", "missing object"])
-def test_a_broken_bundle_touches_no_service(stack: Stack, broken_object, body: bytes | None) -> None:
-    before = stack.exec("server-2", "systemctl", "show", "-p", "MainPID,NRestarts", "haproxy.service", "mysql.service")
-    broken_object(body)
-    done = stack.exec("server-2", "tripod", "apply", check=False)
-    after = stack.exec("server-2", "systemctl", "show", "-p", "MainPID,NRestarts", "haproxy.service", "mysql.service")
-    assert done.exit_code != 0
-    assert "haproxy.cfg" in done.stderr + done.stdout
-    assert "Traceback" not in done.stderr + done.stdout
-    assert before.stdout == after.stdout
 
 
 def test_applying_again_changes_nothing(stack: Stack) -> None:

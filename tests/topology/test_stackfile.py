@@ -26,6 +26,29 @@ def test_a_stack_is_the_projects_defaults_and_its_own_keys(tmp_path: Path) -> No
     assert stack.region == "eu-north-1"
 
 
+def test_a_key_without_a_namespace_is_the_projects(tmp_path: Path) -> None:
+    (tmp_path / "Pulumi.yaml").write_text(PROJECT.replace("tripod:verify", "verify"))
+    (tmp_path / "Pulumi.qa.yaml").write_text("config:\n  preset: active-active\n")
+    assert read_stack(tmp_path, "qa").settings == {"preset": "active-active", "verify": True}
+
+
+def test_encrypted_values_are_refused_all_at_once_and_never_shown(tmp_path: Path) -> None:
+    (tmp_path / "Pulumi.yaml").write_text(PROJECT)
+    (tmp_path / "Pulumi.qa.yaml").write_text(
+        "config:\n  tripod:domain: {secure: v1:abc}\n  tripod:tags:\n    Team: {secure: v1:abc}\n"
+    )
+    with pytest.raises(ConfigurationError) as raised:
+        read_stack(tmp_path, "qa")
+    assert [problem.key for problem in raised.value.problems] == ["tripod:domain", "tripod:tags"]
+    assert "  - tripod:domain: " in str(raised.value)
+    assert "v1:abc" not in str(raised.value)
+
+
+def test_a_missing_project_is_one_clear_message(tmp_path: Path) -> None:
+    with pytest.raises(ConfigurationError, match=r"- \(file\): cannot read .*Pulumi\.yaml\. No such file"):
+        read_stack(tmp_path, "qa")
+
+
 def test_a_stacks_region_wins(tmp_path: Path) -> None:
     (tmp_path / "Pulumi.yaml").write_text(PROJECT)
     (tmp_path / "Pulumi.qa.yaml").write_text("config:\n  aws:region: eu-west-3\n")

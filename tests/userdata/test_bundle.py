@@ -22,7 +22,7 @@ from userdata.bundle import Bundle, BundleError, File, Part, Secret, Unit
 from userdata.haproxy.files import files as haproxy
 from userdata.host.manifest import parse
 from userdata.prometheus.files import files as prometheus
-from userdata.render import OWNED_UNITS, bundle, shared_files, user_data
+from userdata.render import OWNED_UNITS, bundle, user_data
 
 FEW = settings(max_examples=25, suppress_health_check=[HealthCheck.too_slow])
 
@@ -116,9 +116,6 @@ def test_shared_files_have_one_key_for_all_servers():
     assert file.sha256[:16] in file.key("server-1")
     entry = json.loads(Bundle.of("dev", "s", [Part(files=(file,))]).manifest)["files"]["/opt/x"]
     assert entry["key"] == file.key("s")
-    assert {f.path for f in shared_files(preset("reference"))} == {
-        f.path for f in rendered("reference", "server-1").files if f.shared
-    }
 
 
 @FEW

@@ -25,6 +25,12 @@ START = "/usr/local/lib/tripod/start-application"
 DATABASE = "app"
 USER = "tripod-app"
 
+# An artifact that cannot be fetched or has another digest is refused before the running application is touched.
+_FETCH = (
+    "env", f"PYTHONPATH={{root}}{paths.LIBRARY}", "python3", "-P", "-m", "host.application",
+    f"{{root}}{ARTIFACT_FACTS}",
+)  # fmt: skip
+
 _TEXT = {".py", ".sql", ".css", ".svg", ".js", ".html", ".txt", ".json"}
 
 
@@ -45,7 +51,7 @@ def files(topology: Topology, server: Server) -> Part:
             Secret(_password_file(account), names.password_parameter(topology.stack, account), "0440", f"root:{USER}")
             for account in (Account.APP_WRITER, Account.APP_READER)
         ),
-        units=(Unit(UNIT, files=(ENVIRONMENT, f"{paths.APPLICATION}/", ARTIFACT_FACTS, START)),),
+        units=(Unit(UNIT, (ENVIRONMENT, f"{paths.APPLICATION}/", ARTIFACT_FACTS, START), check=_FETCH if own else ()),),
         packages=() if own else ("gunicorn", "python3-flask", "python3-pymysql"),
     )
 

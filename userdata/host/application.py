@@ -1,16 +1,19 @@
 """Fetch the stack's own application: one .tar.gz, unpacked to /opt/tripod/artifact/<sha256> when its digest is right.
 
-Runs before the application starts (ExecStartPre). An artifact that is there already is not fetched again, so a restart
-needs neither S3 nor the web.
+Runs twice: as the check of a bundle (with the staged facts, before anything that runs is touched), and before the
+application starts (ExecStartPre). An artifact that is there already is not fetched again, so a restart needs neither
+S3 nor the web.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
+import os
 import shutil
 import sys
 import tarfile
+from collections.abc import Sequence
 from pathlib import Path
 from typing import IO, Any, cast
 from urllib.error import URLError
@@ -78,14 +81,17 @@ def _copy(source: IO[bytes], target: Path) -> str:
     return digest.hexdigest()
 
 
-def main() -> int:
-    """Provide the artifact that the bundle names; the exit code."""
+def main(arguments: Sequence[str]) -> int:
+    """Provide the artifact that the facts name (a path as argument, else the applied ones); the exit code."""
+    # The unit's own mask would hide the artifact from the user that the application runs as.
+    os.umask(0o022)
     system = System()
+    facts_file = Path(arguments[0]) if arguments else system.path(FACTS)
     server = "this server"
     try:
         identity = Identity.load(system.path(PATH))
         server = identity.server
-        facts = json.loads(system.path(FACTS).read_text())
+        facts = json.loads(facts_file.read_text())
         import boto3  # noqa: PLC0415
 
         s3 = cast("Any", boto3).client("s3", region_name=identity.region)
@@ -97,4 +103,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main(sys.argv[1:]))
