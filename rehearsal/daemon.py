@@ -86,14 +86,21 @@ class Daemon:
     def exclusive(self) -> Iterator[None]:
         """Only one `up` or `down` of a stack at a time."""
         self.paths.root.mkdir(mode=0o700, parents=True, exist_ok=True)
-        with (self.paths.root / f"{self.stack}.lock").open("w") as file:
+        path = self.paths.root / f"{self.stack}.lock"
+        with path.open("w") as file:
             try:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                # Who held it may have removed it between our open and our lock: then it locks nothing.
+                current = path.exists() and path.samefile(f"/proc/self/fd/{file.fileno()}")
             except BlockingIOError:
-                raise RehearsalError(
-                    f"another command is just changing stack '{self.stack}': try again later"
-                ) from None
-            yield
+                current = False
+            if not current:
+                raise RehearsalError(f"another command is just changing stack '{self.stack}': try again later")
+            try:
+                yield
+            finally:
+                if not self.paths.directory.exists():
+                    path.unlink(missing_ok=True)
 
     def start(self, options: Options, meanwhile: Callable[[], None] = lambda: None) -> None:
         """Start it in a session of its own and wait until it answers. Raises RehearsalError with its last words.
