@@ -13,6 +13,7 @@ from typing import Any
 from moto.backends import get_backend
 from moto.core import DEFAULT_ACCOUNT_ID
 from moto.ec2.models import ec2_backends
+from moto.elbv2.models import elbv2_backends
 from moto.iam.models import iam_backends
 from moto.moto_server.werkzeug_app import (
     DomainDispatcherApplication,
@@ -21,7 +22,7 @@ from moto.moto_server.werkzeug_app import (
 )
 from werkzeug.serving import BaseWSGIServer, make_server
 
-from rehearsal import cloud_patches
+from rehearsal import balancer_spec, cloud_patches, target_health_patch
 from rehearsal.view import Disk, Group, GroupRule, Instance, View
 
 GONE = {"terminated", "shutting-down"}
@@ -42,10 +43,18 @@ class Cloud:
     moto's back ends are not safe against concurrent changes, so one lock serialises requests and reads.
     """
 
-    def __init__(self, region: str, *, managed: Callable[[str], bool], start_command: Callable[[Any], None]) -> None:
+    def __init__(
+        self,
+        region: str,
+        *,
+        managed: Callable[[str], bool],
+        start_command: Callable[[Any], None],
+        target_states: Callable[[], target_health_patch.States] = dict,
+    ) -> None:
         self.region = region
         self.lock = threading.RLock()
         cloud_patches.install(managed, start_command)
+        target_health_patch.install(target_states)
         self._dispatch = DomainDispatcherApplication(create_backend_app)
         self._servers: list[tuple[BaseWSGIServer, threading.Thread]] = []
         cloud_patches.register_images(self._ec2)
@@ -105,6 +114,7 @@ class Cloud:
                     if address.eni is not None
                 },
                 volumes={volume.id: int(volume.size) for volume in ec2.volumes.values()},
+                nodes=balancer_spec.read(elbv2_backends[DEFAULT_ACCOUNT_ID][self.region]),
             )
 
     def _instance(self, one: Any) -> Instance:

@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 
+from rehearsal.balancers import Balancers
 from rehearsal.machine import Machine, Power
 from rehearsal.network import Fabric
 from rehearsal.root_disk import aws_config
@@ -41,6 +42,7 @@ class Reconciler:
 
     def __init__(self, fabric: Fabric, image: Path, region: str, view: Callable[[], View]) -> None:
         self._fabric = fabric
+        self.balancers = Balancers(fabric)
         self._image = image
         self._region = region
         self._read = view
@@ -70,6 +72,7 @@ class Reconciler:
         with ThreadPoolExecutor(max_workers=16) as pool:
             list(pool.map(lambda host: host.machine.destroy(), self.hosts.values()))
         self.hosts.clear()
+        self.balancers.close()
         for volume in self._volumes.values():
             volume.close()
 
@@ -135,15 +138,21 @@ class Reconciler:
                 self._volumes.pop(volume_id).delete()
 
     def _network(self, view: View) -> None:
+        self.balancers.reserve(view.nodes)
+        self._permit(view)
+        if self.balancers.apply(view.nodes):
+            self._rules = None  # the fabric forgot those of this node with it
+
+    def _permit(self, view: View) -> None:
         rules = view.rules()
         if rules != self._rules:
             self._fabric.set_rules(rules)
             self._rules = rules
             _log.info("security groups applied to %d hosts", len(rules))
-        if view.elastic != self._elastic:
-            self._fabric.set_elastic_ips(view.elastic)
-            self._elastic = view.elastic
-            _log.info("Elastic IPs: %s", dict(view.elastic))
+        if view.public != self._elastic:
+            self._fabric.set_elastic_ips(view.public)
+            self._elastic = view.public
+            _log.info("public addresses: %s", view.public)
 
     def _machine(self, instance: Instance) -> Machine:
         return Machine(

@@ -26,6 +26,7 @@ from rehearsal.paths import StackPaths
 from rehearsal.reconciler import Host, Reconciler
 from rehearsal.run_command import RunCommand
 from rehearsal.shell import RehearsalError
+from rehearsal.target_health_patch import States
 from rehearsal.view import Instance
 from topology.names import TAG_ROLES
 
@@ -59,6 +60,7 @@ class Supervisor:
             options.region,
             managed=self._managed,
             start_command=self._start_command,
+            target_states=self._target_states,
         )
         self.reconciler = Reconciler(self.fabric, Path(options.image), options.region, self.cloud.view)
         self.reconciler.on_power_off = self.cloud.stopped_by_host
@@ -85,6 +87,9 @@ class Supervisor:
 
     def _managed(self, instance_id: str) -> bool:
         return self.commands.managed(instance_id)
+
+    def _target_states(self) -> States:
+        return self.reconciler.balancers.states()
 
     def _start_command(self, command: Any) -> None:
         self.commands.start(command)
@@ -139,7 +144,7 @@ class Supervisor:
 
     def public_addresses(self) -> list[str]:
         """Public addresses of the stack that lead to a host now."""
-        return sorted(self.reconciler.view.elastic)
+        return sorted(self.reconciler.view.public)
 
     def _identify(self, address: str) -> tuple[Instance, str | None] | None:
         view = self.reconciler.view
@@ -157,6 +162,7 @@ class Supervisor:
             "endpoint": self.endpoint,
             "started_at": self.started_at,
             "addresses": self.public_addresses(),
+            "names": sorted({node.dns_name for node in self.reconciler.view.nodes.values()}),
         }
 
     def _instances(self) -> Answer:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 
+from rehearsal.balancer_spec import NodeSpec
 from rehearsal.firewall_rules import HostRules
 from rehearsal.firewall_rules import Rule as HostRule
 from topology.names import TAG_SERVER
@@ -90,6 +91,13 @@ class View:
     """Public address -> private address of those that are associated."""
     volumes: Mapping[str, int] = field(default_factory=dict)
     """Every volume that exists: id -> GiB."""
+    nodes: Mapping[str, NodeSpec] = field(default_factory=dict)
+    """Nodes of Network Load Balancers by name."""
+
+    @property
+    def public(self) -> dict[str, str]:
+        """Every public address that leads somewhere -> its private address."""
+        return {**self.elastic, **{node.public: node.address for node in self.nodes.values()}}
 
     def by_address(self, address: str) -> Instance | None:
         """The instance that has a private address."""
@@ -105,10 +113,16 @@ class View:
         for instance in self.instances.values():
             for group in instance.groups:
                 members.setdefault(group, []).append(instance.address)
-        return {one.server: self._host_rules(one, members) for one in self.instances.values()}
+        for node in self.nodes.values():
+            for group in node.groups:
+                members.setdefault(group, []).append(node.address)
+        return {
+            **{one.server: self._host_rules(one.groups, members) for one in self.instances.values()},
+            **{name: self._host_rules(node.groups, members) for name, node in self.nodes.items()},
+        }
 
-    def _host_rules(self, instance: Instance, members: Mapping[str, list[str]]) -> HostRules:
-        groups = [self.groups[group] for group in instance.groups if group in self.groups]
+    def _host_rules(self, of: Collection[str], members: Mapping[str, list[str]]) -> HostRules:
+        groups = [self.groups[group] for group in of if group in self.groups]
         egress = [rule for group in groups for rule in group.egress]
         return HostRules(
             ingress=_resolve([rule for group in groups for rule in group.ingress], members),
