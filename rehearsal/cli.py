@@ -75,11 +75,16 @@ def main() -> None:
     default=ROOT,
     help="Directory of the Pulumi program.",
 )
-def up(daemon: Daemon, port: int | None, http_port: int | None, project: Path) -> None:
+@click.option(
+    "--page-port",
+    type=click.IntRange(0, 65535),
+    help="Port of 127.0.0.1 with the live page of the stack; 0 for none.  [default: 8444]",
+)
+def up(daemon: Daemon, port: int | None, http_port: int | None, project: Path, page_port: int | None) -> None:
     """Start a stack and wait until it is verified healthy; on a running stack apply what changed."""
     from rehearsal import up as starting  # noqa: PLC0415  (brings the topology and Pulumi)
 
-    request = starting.Request(daemon.stack, project.resolve(), port, http_port)
+    request = starting.Request(daemon.stack, project.resolve(), port, http_port, page_port)
     starting.up(request, Console())
 
 

@@ -28,7 +28,8 @@ def listen(port: int) -> socket.socket:
     except OSError as error:
         listener.close()
         raise RehearsalError(
-            f"port {port} of this machine is taken ({error.strerror}): choose another one with --port or --http-port"
+            f"port {port} of this machine is taken ({error.strerror}): choose another one with --port, --http-port or "
+            "--page-port"
         ) from error
     return listener
 

@@ -222,6 +222,11 @@ class Fabric:
                 )
             self._apply()
 
+    def severed(self) -> set[str]:
+        """Hosts whose cable is cut."""
+        with self._lock:
+            return {host for host, address in self._addresses.items() if address in self._faults.isolated}
+
     # -- sockets
 
     def listen(self, place: str, address: str, port: int) -> socket.socket:

@@ -21,6 +21,7 @@ def build(stack: str, answer: dict[str, Any], ca_file: Path, *, complete: bool) 
         "stack": stack,
         "url": f"https://127.0.0.1:{answer['https_port']}/",
         "http_url": f"http://127.0.0.1:{answer['http_port']}/" if answer["http_port"] else None,
+        "page_url": f"http://127.0.0.1:{answer['page_port']}/" if answer.get("page_port") else None,
         "ca_file": str(ca_file),
         "healthy": complete and bool(servers) and all(server["healthy"] for server in servers),
         "complete": complete,
@@ -74,6 +75,8 @@ def show(status: Status, console: Console) -> None:
     health = "[green]healthy[/]" if status["healthy"] else "[red]not healthy[/]"
     console.print(f"\nStack [bold]{status['stack']}[/] is {health}.", highlight=False)
     console.print(f"  {status['url']}   CA: {status['ca_file']}", highlight=False, soft_wrap=True)
+    if status["page_url"]:
+        console.print(f"  {status['page_url']}    live page: watch it, break it", highlight=False, soft_wrap=True)
 
 
 def next_steps(status: Status, console: Console) -> None:

@@ -22,6 +22,7 @@ from rehearsal.firewall_rules import API_ADDRESS, METADATA_ADDRESS
 from rehearsal.machine import Machine, Power
 from rehearsal.metadata import Metadata
 from rehearsal.network import Fabric
+from rehearsal.page.live import LivePage
 from rehearsal.paths import StackPaths
 from rehearsal.reconciler import Host, Reconciler
 from rehearsal.run_command import RunCommand
@@ -38,7 +39,7 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Options:
-    """What a supervisor is started with, as JSON on its command line. `http_port` 0 is none."""
+    """What a supervisor is started with, as JSON on its command line. `http_port` and `page_port` 0 are none."""
 
     stack: str
     region: str
@@ -46,6 +47,7 @@ class Options:
     image: str
     https_port: int
     http_port: int
+    page_port: int = 0
 
 
 class Supervisor:
@@ -67,6 +69,7 @@ class Supervisor:
         self.commands = RunCommand(self.reconciler.find, self.cloud.lock)
         self.metadata = Metadata(self._identify)
         self.forwards: list[forward.Forward] = []
+        self.page: LivePage | None = None
         self.endpoint = ""
         self.started_at = time.time()
         self._ended = threading.Event()
@@ -82,6 +85,7 @@ class Supervisor:
             "journal": self._journal,
             "instances": lambda _: self._instances(),
             "elastic": lambda _: {"elastic": dict(self.reconciler.view.elastic)},
+            "draw": self._draw,
             "end": lambda _: self._end(),
         }
 
@@ -111,6 +115,7 @@ class Supervisor:
             for port, target in ((self.options.https_port, HTTPS), (self.options.http_port, HTTP))
             if port
         ]
+        page = forward.listen(self.options.page_port) if self.options.page_port else None
         self.fabric.up()
         api = forward.listen(0)
         self.endpoint = f"http://127.0.0.1:{api.getsockname()[1]}"
@@ -123,11 +128,15 @@ class Supervisor:
         for one in self.forwards:
             one.start()
         self.reconciler.start()
+        if page is not None:
+            self.page = LivePage(page, self.options.stack, self.fabric, self.reconciler, self._handlers())
         self._control = Control(self.paths.directory / "control.sock", self._handlers())
         self._control.start()
         _log.info("ready: %s", self.endpoint)
 
     def _finish(self) -> None:
+        if self.page is not None:
+            self.page.close()
         for one in self.forwards:
             one.close()
         self.reconciler.close()
@@ -213,6 +222,12 @@ class Supervisor:
 
     def _recreate(self, request: Mapping[str, Any]) -> Answer:
         self.reconciler.recreate(str(request["server"]), empty=bool(request.get("empty")))
+        return {}
+
+    def _draw(self, request: Mapping[str, Any]) -> Answer:
+        """The program is about to run with the files of this project: the page draws them from now on."""
+        if self.page is not None:
+            self.page.draw(Path(request["project"]))
         return {}
 
     def _journal(self, request: Mapping[str, Any]) -> Answer:

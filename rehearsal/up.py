@@ -29,16 +29,21 @@ JOURNAL_LINES = 15
 
 HTTPS_PORT = 8443
 HTTP_PORT = 8080
+PAGE_PORT = 8444
 
 
 @dataclass(frozen=True)
 class Request:
-    """What was asked for. Ports None: those of the running stack, else the usual ones; `http_port` 0 is none."""
+    """What was asked for.
+
+    Ports None: those of the running stack, else the usual ones; `http_port` and `page_port` 0 are none.
+    """
 
     stack: str
     project: Path
     https_port: int | None = None
     http_port: int | None = None
+    page_port: int | None = None
 
 
 def read_topology(project: Path, stack: str) -> Topology:
@@ -67,6 +72,7 @@ def up(request: Request, out: Console) -> None:
         try:
             if fresh:
                 _start(daemon, request, topology, display)
+            daemon.ask("draw", project=str(request.project))
             display.phase("Running the program")
             _run_program(daemon, request, display)
             display.phase("Asking the servers")
@@ -101,6 +107,7 @@ def _start(daemon: Daemon, request: Request, topology: Topology, display: Displa
             image=str(root),
             https_port=HTTPS_PORT if request.https_port is None else request.https_port,
             http_port=HTTP_PORT if request.http_port is None else request.http_port,
+            page_port=PAGE_PORT if request.page_port is None else request.page_port,
         ),
         meanwhile=_warm_up,
     )
@@ -118,6 +125,7 @@ def _check_unchanged(daemon: Daemon, request: Request, topology: Topology) -> No
     wanted = {
         "https_port": request.https_port,
         "http_port": request.http_port,
+        "page_port": request.page_port,
         "region": topology.region,
         "network_cidr": str(topology.network_cidr),
     }

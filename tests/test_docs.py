@@ -11,8 +11,8 @@ import pytest
 
 from tools import redact
 from tools.document import generated, insert, stacks
-from tools.picture import draw
 from topology.build import build_topology
+from topology.picture import draw
 from topology.settings import Settings
 
 ROOT = Path(__file__).parent.parent

@@ -15,9 +15,10 @@ import yaml
 
 from operations.flow_table import HEADERS, flow_rows
 from operations.tables import markdown_table
-from tools import configuration, picture
+from tools import configuration
 from topology.build import build_topology
 from topology.model import Topology
+from topology.picture import draw
 from topology.settings import Settings
 from topology.stackfile import read_stack
 
@@ -43,7 +44,7 @@ def stacks(root: Path = ROOT) -> Iterator[Topology]:
 def generated(root: Path = ROOT) -> dict[Path, str]:
     """Every generated file with the text it should have."""
     topologies = list(stacks(root))
-    texts = {root / "docs" / "pictures" / f"{t.stack}.svg": picture.draw(t) for t in topologies}
+    texts = {root / "docs" / "pictures" / f"{t.stack}.svg": draw(t) for t in topologies}
     sections = [f"\n## Stack `{t.stack}`\n\n{markdown_table(HEADERS, flow_rows(t))}" for t in topologies]
     texts[root / "docs" / "firewall.md"] = FIREWALL + "".join(sections)
     declared = yaml.safe_load((root / "Pulumi.yaml").read_text(encoding="utf-8"))["config"]

@@ -55,7 +55,7 @@ def running(directory: Path, name: str, settings: str) -> Iterator[Stack]:
     name = f"{name}-{os.getpid()}"
     place = project(directory, name, settings)
     try:
-        ports = ("--port", str(free_port()), "--http-port", str(free_port()))
+        ports = ("--port", str(free_port()), "--http-port", str(free_port()), "--page-port", str(free_port()))
         done = rehearsal("up", "--stack", name, "--project", str(place), *ports, timeout=UP_TIMEOUT)
         assert done.returncode == 0, f"up ended with {done.returncode}\n{done.stdout}\n{done.stderr}"
         yield Stack(read_topology(place, name))

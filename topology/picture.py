@@ -1,4 +1,8 @@
-"""The picture of a topology as SVG: one column a server, one row a role, a line for every flow that carries data."""
+"""The picture of a topology as SVG: one column a server, one row a role, a line for every flow that carries data.
+
+What has a state of its own is marked, so that a page can show it: `data-server` on a server's box, `data-server` and
+`data-role` on what it does, `data-from` and `data-to` (as `SERVER/ROLE`, or `edge`) on lines.
+"""
 
 from __future__ import annotations
 
@@ -49,9 +53,9 @@ STYLE = """
 """
 
 
-def draw(topology: Topology) -> str:
-    """The SVG text of a topology, the same for the same topology."""
-    return "\n".join(Picture(topology).elements()) + "\n"
+def draw(topology: Topology, *, styled: bool = True) -> str:
+    """The SVG text of a topology, the same for the same topology; unstyled for a page that brings its own style."""
+    return "\n".join(Picture(topology).elements(styled=styled)) + "\n"
 
 
 class Picture:
@@ -66,7 +70,7 @@ class Picture:
         self.height = self.bottom + LEGEND
         self.carried = {(flow.source, flow.destination) for flow in flows(topology)}
 
-    def elements(self) -> Iterator[str]:
+    def elements(self, *, styled: bool = True) -> Iterator[str]:
         """Every element in painting order: boxes, lines over them, chips over the lines."""
         title = f"Topology of {self.topology.stack}: {len(self.columns)} servers"
         yield (
@@ -74,8 +78,9 @@ class Picture:
             f'width="{self.width}" height="{self.height}" role="img">'
         )
         yield f"  <title>{escape(title)}</title>"
-        yield f"  <style>{STYLE}  </style>"
-        yield f'  <rect width="{self.width}" height="{self.height}" rx="12" fill="#ffffff"/>'
+        if styled:
+            yield f"  <style>{STYLE}  </style>"
+            yield f'  <rect width="{self.width}" height="{self.height}" rx="12" fill="#ffffff"/>'
         for server in self.topology.servers:
             yield from self.box(server)
         yield from self.group()
@@ -97,7 +102,8 @@ class Picture:
     def box(self, server: Server) -> Iterator[str]:
         """The server itself, with its zone and address."""
         x, middle = self.center(server) - COLUMN // 2, self.center(server)
-        yield f'  <rect class="server" x="{x}" y="{TOP}" width="{COLUMN}" height="{self.bottom - TOP}" rx="10"/>'
+        mark, size = f'data-server="{server.name}"', f'width="{COLUMN}" height="{self.bottom - TOP}"'
+        yield f'  <rect class="server" {mark} x="{x}" y="{TOP}" {size} rx="10"/>'
         yield text(middle, self.bottom - 28, "title", server.name)
         yield text(middle, self.bottom - 11, "small", f"{server.zone}, {server.address}")
 
@@ -115,7 +121,8 @@ class Picture:
             # One address is at one load balancer at a time; the others stand by.
             waits = server is not active and self.topology.edge is Edge.FLOATING_EIP
             dashes = ' stroke-dasharray="3 5"' if waits else ""
-            yield curve("requests", middle, 102, self.center(server), self.row(Role.LOAD_BALANCER), dashes)
+            marks = f' data-from="edge" data-to="{server.name}/{Role.LOAD_BALANCER.value}"{dashes}'
+            yield curve("requests", middle, 102, self.center(server), self.row(Role.LOAD_BALANCER), marks)
 
     def data(self) -> Iterator[str]:
         """Requests to applications, writes to the primary, reads from every database server."""
@@ -136,7 +143,8 @@ class Picture:
         for start in self.topology.with_role(source):
             for end in servers:
                 y = self.row(source) + CHIP_HEIGHT
-                yield curve(kind, self.center(start), y, self.center(end), self.row(to))
+                marks = f' data-from="{start.name}/{source.value}" data-to="{end.name}/{to.value}"'
+                yield curve(kind, self.center(start), y, self.center(end), self.row(to), marks)
 
     def group(self) -> Iterator[str]:
         """The bond between the members of the MySQL group."""
@@ -153,9 +161,11 @@ class Picture:
             x, y = self.center(server) - CHIP_WIDTH // 2, self.row(role)
             classes = f"chip {role.value}{' primary' if primary else ''}"
             size = f'width="{CHIP_WIDTH}" height="{CHIP_HEIGHT}" rx="8"'
+            yield f'  <g data-server="{server.name}" data-role="{role.value}">'
             yield f'  <rect class="{classes}" x="{x}" y="{y}" {size}/>'
             yield text(self.center(server), y + 19, "name", name)
             yield text(self.center(server), y + 35, "small", program)
+            yield "  </g>"
 
     def legend(self) -> Iterator[str]:
         """What the lines mean."""
