@@ -11,6 +11,7 @@ from rich.console import Console
 
 from rehearsal import report
 from rehearsal.daemon import ROOT, Daemon
+from rehearsal.drills import cli as drills
 from rehearsal.shell import RehearsalError
 
 INTERRUPTED = 130
@@ -194,3 +195,6 @@ def flows(daemon: Daemon, as_json: bool, project: Path) -> None:
     else:
         trying.show(attempts, Console())
     sys.exit(0 if all(attempt.as_declared for attempt in attempts) else 1)
+
+
+drills.add_to(main, STACK)

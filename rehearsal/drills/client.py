@@ -103,13 +103,13 @@ class Client:
         """One request on a connection of its own, so that a lost load balancer cannot keep it waiting."""
         url = self.plan.urls[int(time.monotonic() * 1000) % len(self.plan.urls)]
         start = time.monotonic()
-        status, error = 0, ""
+        status, error, retry_after = 0, "", ""
         answer: dict[str, Any] = {}
         try:
             response = requests.request(
                 method, url + path, json=body, timeout=timeout, verify=self.plan.ca_file, allow_redirects=False
             )
-            status = response.status_code
+            status, retry_after = response.status_code, response.headers.get("retry-after", "")
             answer = response.json() if "json" in response.headers.get("content-type", "") else {}
             if "error" in answer:
                 error = str(answer["error"].get("code", ""))
@@ -124,6 +124,7 @@ class Client:
             error=error,
             served_by=str(answer.get("served_by", "")),
             database=str(answer.get("written_by" if kind == "write" else "read_from", "")),
+            retry_after=retry_after,
         )
         self.rows.put(row)
         return row

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
@@ -22,6 +23,10 @@ class Verdict:
     acknowledged: int
     lost: tuple[str, ...]
     two_writers: int
+    astray: int
+    """Samples of a server that took writes outside its group."""
+    bare_refusals: int
+    """Writes answered 503 that did not say when to come back."""
     errant: dict[str, str]
     write_gap: float
     read_gap: float
@@ -58,6 +63,8 @@ def judge(record: Record, limits: Limits = Limits()) -> Verdict:
         acknowledged=len(acknowledged),
         lost=lost,
         two_writers=len(two),
+        astray=len(astray(record.samples)),
+        bare_refusals=sum(row.kind == "write" and row.status == 503 and not row.retry_after for row in record.requests),
         errant=errant,
         write_gap=gap(record.requests, "write"),
         read_gap=gap(record.requests, "read"),
@@ -83,6 +90,10 @@ def _always(verdict: Verdict, record: Record, two: Sequence[tuple[Sample, Sample
         first, second = two[0]
         who = f"{first.server} and {second.server} at {first.at:.2f}"
         yield f"two servers took writes in {len(two)} samples, first {who}"
+    if verdict.astray:
+        yield f"a server took writes outside its group in {verdict.astray} samples"
+    if verdict.bare_refusals:
+        yield f"{verdict.bare_refusals} writes were refused (503) without Retry-After"
     if verdict.errant:
         yield f"the members hold different transactions: {verdict.errant}"
     if not verdict.redundancy_restored:
@@ -116,6 +127,7 @@ def two_writers(samples: Sequence[Sample]) -> list[tuple[Sample, Sample]]:
     is a primary that sees a majority; a partitioned primary still sees one until the group's failure detection (5 s)
     speaks, although it can commit nothing, so of two primaries only those count whose transactions advanced.
     """
+    history = _History(samples)
     found, last = [], dict[str, Sample]()
     for sample in samples:
         last[sample.server] = sample
@@ -124,8 +136,24 @@ def two_writers(samples: Sequence[Sample]) -> list[tuple[Sample, Sample]]:
         for other in last.values():
             if other.server == sample.server or not _may_write(other) or sample.at - other.at > SAME_MOMENT:
                 continue
-            if all(_outside(one) or _advances(one, samples) for one in (sample, other)):
+            if all(_outside(one) or history.advances(one) for one in (sample, other)):
                 found.append((other, sample))
+    return found
+
+
+def astray(samples: Sequence[Sample]) -> list[Sample]:
+    """Samples of a server that takes writes outside its group while another is a member that sees a majority.
+
+    Whatever it acknowledged the group would never have: it must be super_read_only, elected primary or not.
+    """
+    found, last = [], dict[str, Sample]()
+    for sample in samples:
+        last[sample.server] = sample
+        if not (_may_write(sample) and _outside(sample)):
+            continue
+        others = (one for one in last.values() if one.server != sample.server and sample.at - one.at <= SAME_MOMENT)
+        if any(one.answered and one.member_state == "ONLINE" and one.online * 2 > one.members for one in others):
+            found.append(sample)
     return found
 
 
@@ -139,10 +167,21 @@ def _may_write(sample: Sample) -> bool:
     return _outside(sample) or (sample.member_role == "PRIMARY" and sample.online * 2 > sample.members)
 
 
-def _advances(sample: Sample, samples: Sequence[Sample]) -> bool:
-    later = [
-        one.gtid_executed
-        for one in samples
-        if one.server == sample.server and one.answered and sample.at < one.at <= sample.at + PROGRESS
-    ]
-    return any(gtids != sample.gtid_executed for gtids in later)
+class _History:
+    """What each server had executed when, to be looked up by time."""
+
+    def __init__(self, samples: Sequence[Sample]) -> None:
+        self._rows: dict[str, list[Sample]] = {}
+        for sample in sorted(samples, key=lambda one: one.at):
+            if sample.answered:
+                self._rows.setdefault(sample.server, []).append(sample)
+
+    def advances(self, sample: Sample) -> bool:
+        """Whether the server executed something new within PROGRESS seconds."""
+        rows = self._rows.get(sample.server, [])
+        for one in rows[bisect_right(rows, sample.at, key=lambda row: row.at) :]:
+            if one.at > sample.at + PROGRESS:
+                return False
+            if one.gtid_executed != sample.gtid_executed:
+                return True
+        return False

@@ -27,6 +27,8 @@ class Request:
     served_by: str = ""
     database: str = ""
     """Server that wrote or read."""
+    retry_after: str = ""
+    """The header of that name, as it came."""
 
     @property
     def ok(self) -> bool:

@@ -88,6 +88,11 @@ class Stack:
         """Public addresses that lead to a host at this moment."""
         return [str(address) for address in self.daemon.ask("ping")["addresses"]]
 
+    def elastic(self) -> dict[str, str]:
+        """Private address of the server that each Elastic IP leads to at this moment, by public address."""
+        found: dict[str, str] = self.daemon.ask("elastic")["elastic"]
+        return found
+
     def exec(self, server: str, *command: str, timeout: float = 60, check: bool = True) -> Result:
         """Run a command on a server as root."""
         cgroup = self._cgroup(server)

@@ -34,6 +34,11 @@ class Watch:
         self.events.append(Event(time.monotonic(), what))
 
     @property
+    def now(self) -> float:
+        """This moment on the record's clock."""
+        return time.monotonic()
+
+    @property
     def requests_file(self) -> Path:
         """What the client wrote down so far."""
         return self.directory / "requests.jsonl"
@@ -132,8 +137,10 @@ def _end(process: subprocess.Popen[bytes]) -> None:
 
 
 def _restored(stack: Stack, timeout: float) -> bool:
+    deadline = time.monotonic() + timeout
     try:
         stack.wait_whole(timeout)
+        stack.wait_healthy(max(1.0, deadline - time.monotonic()))
     except RehearsalError:
         return False
     return True

@@ -83,7 +83,8 @@ def test_a_gap_is_the_longest_time_without_a_success() -> None:
 
 @pytest.mark.parametrize("limits", [Limits(write_gap=0.5), Limits(failed_writes=0), Limits(failed_reads=0)])
 def test_limits_are_held(limits: Limits) -> None:
-    rows = (*CLEAN.requests, write(3, "c", status=503), Request("read", 3, 4, 503))
+    late = replace(write(3, "c", status=503), retry_after="2")
+    rows = (*CLEAN.requests, late, Request("read", 3, 4, 503))
     verdict = judge(replace(CLEAN, requests=rows), limits)
     assert len(verdict.faults) == 1
 

@@ -1,0 +1,179 @@
+"""Drills of the database: the primary or replicas killed, lost, cut off, slow, handed over, re-created."""
+
+from __future__ import annotations
+
+from rehearsal.drills import slow_disk
+from rehearsal.drills.drill import Drill, every_primary_balances, single_load_balancer
+from rehearsal.drills.judge import Limits
+from rehearsal.drills.scene import Scene
+from topology.model import Topology
+
+PARTITION = 43.0
+SLOW_SECONDS, SLOW_WRITES = 20.0, 40
+COLD = 180.0
+"""Seconds within which a stack answers after all its servers were switched on."""
+
+
+def _balancers(topology: Topology) -> set[str]:
+    return {server.name for server in topology.load_balancers}
+
+
+def primary_killed(scene: Scene) -> None:
+    """kill -9 of mysqld; systemd starts it again."""
+    primary = scene.stack.primary()
+    scene.broke(f"mysqld of {primary} (primary) killed")
+    scene.stack.exec(primary, "systemctl", "kill", "--signal=SIGKILL", "--kill-whom=main", "mysql.service")
+    # What was on its way may still be acknowledged in the first moments.
+    scene.observe(1)
+    scene.broken_at += 1
+    scene.writes_again()
+    scene.observe(3)
+
+
+def host_lost(scene: Scene) -> None:
+    """Power cut of the primary's host, which is no load balancer."""
+    balancers = _balancers(scene.stack.topology)
+    primary = scene.lead_from(lambda server: server not in balancers)
+    with scene.without_power(primary):
+        scene.observe(1)
+        scene.broken_at += 1
+        scene.writes_again()
+        scene.observe(3)
+
+
+def host_lost_with_load_balancer(scene: Scene) -> None:
+    """Power cut of one host that holds the address and is primary, too: both have to move."""
+    holder = scene.holder()
+    primary = scene.lead_from(lambda server: server == holder)
+    with scene.without_power(primary):
+        scene.observe(1)
+        scene.broken_at += 1
+        if not single_load_balancer(scene.stack.topology):
+            scene.writes_again()
+        scene.observe(8)
+
+
+def primary_partitioned(scene: Scene) -> None:
+    """The primary's host and the others lose each other, both ways."""
+    balancers = _balancers(scene.stack.topology)
+    primary = scene.lead_from(lambda server: server not in balancers)
+    with scene.fault(f"{primary} (primary) cut off", "cut", primary):
+        scene.observe(1)
+        scene.broken_at += 1
+        scene.writes_again()
+        scene.observe(max(0.0, PARTITION - (scene.watch.now - scene.broken_at)))
+
+
+def both_replicas_lost(scene: Scene) -> None:
+    """Both replicas without power: a minority is left, which must take no write until one is back."""
+    with scene.without_power(*scene.stack.replicas()):
+        scene.observe(8)
+    scene.broken_at = scene.watch.now
+    scene.writes_again(COLD)
+
+
+def all_cold(scene: Scene) -> None:
+    """All servers without power at the same moment, and on again."""
+    with scene.without_power(*(server.name for server in scene.stack.topology.servers)):
+        scene.observe(2)
+    scene.broken_at = scene.watch.now
+    scene.writes_again(COLD)
+    scene.observe(2)
+
+
+def switchover(scene: Scene) -> None:
+    """The operators' command hands over to a replica under load."""
+    target = scene.stack.replicas()[0]
+    scene.broke(f"switchover to {target}")
+    scene.mark(scene.switchover(target))
+    scene.writes_again()
+    scene.observe(2)
+
+
+def server_recreated(scene: Scene) -> None:
+    """A new machine with an empty data volume takes a replica's place."""
+    holder = scene.holder()
+    victim = sorted(scene.stack.replicas(), key=lambda server: server == holder)[0]
+    scene.broke(f"{victim} re-created, empty")
+    scene.stack.daemon.ask("recreate", server=victim, empty=True, timeout=120)
+    scene.stack.wait_whole(240)
+    scene.mark(f"{victim} has all data")
+
+
+def disk_slow(scene: Scene) -> None:
+    """The primary's data volume writes forty times a second at most."""
+    primary = scene.stack.primary()
+    with slow_disk.slow_disk(scene.stack, primary, SLOW_WRITES):
+        scene.broke(f"disk of {primary} (primary): {SLOW_WRITES} writes a second")
+        scene.observe(SLOW_SECONDS)
+    scene.mark("disk at full speed")
+    scene.broken_at = scene.watch.now
+    scene.writes_again()
+    scene.observe(2)
+
+
+DRILLS = (
+    Drill(
+        "primary-killed",
+        "mysqld of the primary is killed; a replica takes over while reads go on.",
+        primary_killed,
+        Limits(write_gap=10.0, read_gap=1.0, failed_reads=0),
+        controls=("read-only-at-boot",),
+    ),
+    Drill(
+        "host-lost",
+        "The primary's host loses power; the load balancer is on another one.",
+        host_lost,
+        Limits(write_gap=10.0, read_gap=5.0),
+        obstacle=every_primary_balances,
+        controls=("prompt-expulsion",),
+    ),
+    Drill(
+        "host-lost-with-load-balancer",
+        "One host loses power that is primary and holds the site's address: both have to move.",
+        host_lost_with_load_balancer,
+        Limits(write_gap=12.0, read_gap=6.0),
+        weakness=single_load_balancer,
+        controls=("vrrp",),
+    ),
+    Drill(
+        "primary-partitioned",
+        f"The primary's host and all others lose each other for {PARTITION:.0f} s.",
+        primary_partitioned,
+        Limits(write_gap=10.0, read_gap=5.0),
+        obstacle=every_primary_balances,
+        controls=("prompt-expulsion",),
+    ),
+    Drill(
+        "disk-slow",
+        f"The primary's data volume writes at most {SLOW_WRITES} times a second for {SLOW_SECONDS:.0f} s.",
+        disk_slow,
+        Limits(write_gap=10.0, read_gap=2.0, failed_reads=0),
+        obstacle=slow_disk.cannot,
+    ),
+    Drill(
+        "both-replicas-lost",
+        "Both replicas lose power and come back: without a majority nothing is acknowledged.",
+        both_replicas_lost,
+        Limits(write_gap=120.0),
+    ),
+    Drill(
+        "switchover",
+        "Planned: the operators' command makes a replica the primary, under load.",
+        switchover,
+        Limits(write_gap=1.0, read_gap=1.0, failed_reads=0, failed_writes=0),
+    ),
+    Drill(
+        "server-recreated",
+        "A replica's machine is replaced by a new one with an empty data volume.",
+        server_recreated,
+        Limits(write_gap=10.0, read_gap=5.0),
+    ),
+    Drill(
+        "all-cold",
+        "All servers lose power at the same moment and are switched on again.",
+        all_cold,
+        Limits(write_gap=COLD),
+        controls=("durable-commits",),
+    ),
+)

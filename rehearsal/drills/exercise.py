@@ -1,0 +1,74 @@
+"""Carrying out drills: one run from a healthy stack to a verdict, and back to a healthy stack."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import ExitStack
+from pathlib import Path
+
+from rehearsal.drills.drill import Drill, Result
+from rehearsal.drills.judge import Limits, judge
+from rehearsal.drills.outcome import Outcome
+from rehearsal.drills.safety import SAFETY, repair, without
+from rehearsal.drills.scene import Scene
+from rehearsal.drills.stack import Stack
+from rehearsal.drills.timeline import timeline
+from rehearsal.drills.watch import watching
+from rehearsal.shell import RehearsalError
+
+READY_SECONDS = 240.0
+CONTROL_RESTORED = 60.0
+"""A control need not wait long for what will not come; what it must fail for shows before."""
+
+
+def exercise(stack: Stack, drill: Drill, directory: Path, *, repeat: int = 1, safety: str = "") -> Iterator[Outcome]:
+    """Run a drill `repeat` times and yield each outcome; without a safety feature when one is named.
+
+    The files of each run are in a directory of their own below `directory`. Raises RehearsalError when the stack is
+    not healthy before a run, or cannot be brought back after one.
+    """
+    obstacle = drill.obstacle(stack)
+    if obstacle:
+        yield Outcome(drill.name, drill.what, 1, Result.NOT_POSSIBLE, obstacle, without=safety)
+        return
+    for number in range(1, repeat + 1):
+        stack.wait_whole(READY_SECONDS)
+        stack.wait_healthy(READY_SECONDS)
+        place = directory / "-".join(filter(None, (drill.name, safety and f"without-{safety}", str(number))))
+        yield _run(stack, drill, number, place, safety)
+
+
+def _run(stack: Stack, drill: Drill, number: int, place: Path, safety: str) -> Outcome:
+    trouble: list[str] = []
+    weakness = drill.weakness(stack.topology)
+    with ExitStack() as features:
+        if safety:
+            # Undone last first: the stack is repaired, then gets its feature back.
+            features.enter_context(without(stack, SAFETY[safety]))
+        features.callback(repair, stack)
+        limit = CONTROL_RESTORED if safety else drill.restored_within
+        with watching(stack, place, restored_within=limit) as watch:
+            scene = Scene(stack, watch)
+            try:
+                drill.act(scene)
+            except RehearsalError as error:
+                trouble.append(str(error).splitlines()[0])
+                (place / "trouble.txt").write_text(f"{error}\n")
+                watch.mark("not as it must be")
+        if watch.record is None:
+            raise RehearsalError(f"drill {drill.name} recorded nothing")
+        verdict = judge(watch.record, Limits() if weakness else drill.limits)
+        faults = [*trouble, *verdict.faults]
+        result, reason = Result.PASSED, ""
+        if faults:
+            result, reason = Result.FAILED, "; ".join(faults)
+        elif weakness:
+            result, reason = Result.CANNOT_SURVIVE, weakness
+        zero = next((event.at for event in watch.record.events), watch.record.requests[0].start)
+        line = timeline(watch.record, zero)
+    return Outcome(drill.name, drill.what, number, result, reason, safety, verdict, line)
+
+
+def control_holds(outcome: Outcome) -> bool:
+    """Whether a run without a safety feature failed, and for the reason that the feature is there for."""
+    return outcome.result is Result.FAILED and SAFETY[outcome.without].fault in outcome.reason

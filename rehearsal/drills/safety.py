@@ -1,0 +1,254 @@
+"""Negative controls: safety features that a drill can run without, so that the judge is seen to fail it."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from rehearsal.drills.stack import Stack
+from rehearsal.shell import RehearsalError
+from topology.names import Role
+
+UNDO = Callable[[], None]
+APPLY_SECONDS = 300
+
+
+@dataclass(frozen=True)
+class Safety:
+    """A safety feature. `switch_off` does so on the hosts of one rehearsal and returns what puts it back.
+
+    `fault` is part of the fault that the judge must find without it: failing for another reason proves nothing.
+    """
+
+    name: str
+    what: str
+    fault: str
+    switch_off: Callable[[Stack], UNDO]
+
+
+@contextmanager
+def without(stack: Stack, safety: Safety) -> Iterator[None]:
+    """Run the block without a safety feature; afterwards the hosts have their bundle again."""
+    undo = safety.switch_off(stack)
+    try:
+        yield
+    finally:
+        undo()
+
+
+def repair(stack: Stack) -> None:
+    """Bring a stack back that a drill left broken: heal, switch on, apply bundles, replace what cannot join."""
+    stack.fault("heal")
+    off = [one["name"] for one in stack.daemon.ask("instances")["servers"] if one["state"] == "off"]
+    if off:
+        stack.power("start", *off)
+    try:
+        stack.wait_whole(120)
+    except RehearsalError:
+        for server in _lost_members(stack):
+            stack.daemon.ask("recreate", server=server, empty=True, timeout=120)
+        stack.wait_whole(300)
+    stack.wait_healthy()
+
+
+def _lost_members(stack: Stack) -> list[str]:
+    """Members that are not in the group, where there is a group: without one nothing may be thrown away."""
+    leader = stack.primary()
+    return [server for server in stack.databases if server != leader and not _online(stack, server)]
+
+
+def _online(stack: Stack, server: str) -> bool:
+    try:
+        return stack.member(server).member_state == "ONLINE"
+    except RehearsalError:
+        return False
+
+
+def _names(stack: Stack, role: Role) -> list[str]:
+    return [server.name for server in stack.topology.with_role(role)]
+
+
+def edited(role: Role, path: str, pattern: str, replacement: str, *after: str) -> Callable[[Stack], UNDO]:
+    """A file of every server of a role is changed, then commands are run there; a re-apply puts it back.
+
+    Raises RehearsalError when the pattern is not in the file: the feature would not be off.
+    """
+
+    def switch_off(stack: Stack) -> UNDO:
+        servers = _names(stack, role)
+        changed = {server: _changed(stack, server, path, pattern, replacement) for server in servers}
+        for server, text in changed.items():
+            _write(stack, server, path, text)
+            _commands(stack, server, after)
+
+        def undo() -> None:
+            for server in servers:
+                # `apply` sees the file that differs from the bundle, and reloads or restarts what it concerns.
+                stack.exec(server, "tripod", "apply", timeout=APPLY_SECONDS)
+                _commands(stack, server, after)
+
+        return undo
+
+    return switch_off
+
+
+def _changed(stack: Stack, server: str, path: str, pattern: str, replacement: str) -> str:
+    text, count = re.subn(pattern, replacement, _place(stack, server, path).read_text(), flags=re.MULTILINE)
+    if not count:
+        raise RehearsalError(f"{path} of {server} has no {pattern!r}: this control switches nothing off")
+    return text
+
+
+def _place(stack: Stack, server: str, path: str) -> Path:
+    return Path(f"/proc/{stack.leader(server)}/root{path}")
+
+
+def _write(stack: Stack, server: str, path: str, text: str) -> None:
+    with _place(stack, server, path).open("r+") as file:
+        file.write(text)
+        file.truncate()
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def _commands(stack: Stack, server: str, commands: tuple[str, ...]) -> None:
+    for command in commands:
+        stack.exec(server, *command.split(), timeout=APPLY_SECONDS)
+
+
+def set_globally(off: tuple[str, ...], on: tuple[str, ...]) -> Callable[[Stack], UNDO]:
+    """Global variables of every member have other values (`name = value`), as a server booted so would."""
+
+    def assign(stack: Stack, assignments: tuple[str, ...]) -> None:
+        for server in stack.databases:
+            for assignment in assignments:
+                stack.query(server, f"SET GLOBAL {assignment}")
+
+    def switch_off(stack: Stack) -> UNDO:
+        assign(stack, off)
+        return lambda: assign(stack, on)
+
+    return switch_off
+
+
+def standby_without(unit: str) -> Callable[[Stack], UNDO]:
+    """A unit is stopped on every load balancer that does not hold the site's address, and cannot start."""
+
+    def switch_off(stack: Stack) -> UNDO:
+        behind = stack.elastic().values()
+        servers = [one.name for one in stack.topology.load_balancers if str(one.address) not in behind]
+        for server in servers:
+            stack.exec(server, "systemctl", "mask", "--runtime", "--now", unit)
+
+        def undo() -> None:
+            for server in servers:
+                stack.exec(server, "systemctl", "unmask", "--runtime", unit)
+                stack.exec(server, "systemctl", "start", unit)
+
+        return undo
+
+    return switch_off
+
+
+BALANCERS = Role.LOAD_BALANCER
+HAPROXY = "/etc/haproxy/haproxy.cfg"
+HAPROXY_UNIT = "/etc/systemd/system/haproxy.service.d/tripod.conf"
+ADDRESS_UNIT = "/etc/systemd/system/tripod-floating-address.service"
+RELOAD = "systemctl reload haproxy.service"
+READ_UNITS = "systemctl daemon-reload"
+
+_ALL = (
+    Safety(
+        "read-only-at-boot",
+        "super_read_only = ON in mysqld's configuration",
+        "outside its group",
+        edited(
+            Role.DATABASE, "/etc/mysql/mysql.conf.d/zz-tripod.cnf", r"^super_read_only = ON$", "super_read_only = OFF"
+        ),
+    ),
+    Safety(
+        "prompt-expulsion",
+        "group_replication_member_expel_timeout = 0",
+        "write gap",
+        set_globally(("group_replication_member_expel_timeout = 20",), ("group_replication_member_expel_timeout = 0",)),
+    ),
+    Safety(
+        "durable-commits",
+        "sync_binlog = 1 and innodb_flush_log_at_trx_commit = 1",
+        "acknowledged writes are not on every member",
+        set_globally(
+            ("sync_binlog = 0", "innodb_flush_log_at_trx_commit = 0"),
+            ("sync_binlog = 1", "innodb_flush_log_at_trx_commit = 1"),
+        ),
+    ),
+    Safety(
+        "vrrp",
+        "keepalived on the load balancer that stands by",
+        "not within",
+        standby_without("keepalived.service"),
+    ),
+    Safety(
+        "haproxy-restart",
+        "Restart=always of haproxy.service",
+        "redundancy",
+        edited(BALANCERS, HAPROXY_UNIT, r"^Restart=always$", "Restart=no", READ_UNITS),
+    ),
+    Safety(
+        "haproxy-tracking",
+        "keepalived's check of HAProxy",
+        "read gap",
+        edited(
+            BALANCERS,
+            "/etc/keepalived/keepalived.conf",
+            r"track_script \{\s+haproxy\s+\}",
+            "",
+            "systemctl reload keepalived.service",
+        ),
+    ),
+    Safety(
+        "graceful-reload",
+        "HAProxy's reload, replaced by a restart",
+        "failed reads",
+        edited(
+            BALANCERS, HAPROXY_UNIT, r"^ExecReload=/usr/bin/env .*$", "ExecReload=/bin/kill -KILL $MAINPID", READ_UNITS
+        ),
+    ),
+    Safety(
+        "address-heal",
+        "the repeated look at where the Elastic IP is",
+        "not within",
+        edited(
+            BALANCERS,
+            ADDRESS_UNIT,
+            r"^(ExecStart=.*host\.floating_address)$",
+            r"\1 --no-heal",
+            READ_UNITS,
+            "systemctl restart tripod-floating-address.service",
+        ),
+    ),
+    Safety(
+        "retries",
+        "HAProxy's retries on another application server",
+        "failed reads",
+        edited(
+            BALANCERS, HAPROXY, r"^    retries 3\n    option redispatch 1\n    retry-on .*$", "    retries 0", RELOAD
+        ),
+    ),
+    Safety(
+        "health-checks",
+        "HAProxy's health checks of the application servers",
+        "failed reads",
+        edited(
+            BALANCERS,
+            HAPROXY,
+            r"^    default-server check inter 1s .* maxconn (\d+) .*$",
+            r"    default-server maxconn \1",
+            RELOAD,
+        ),
+    ),
+)
+SAFETY: dict[str, Safety] = {safety.name: safety for safety in _ALL}

@@ -1,0 +1,174 @@
+"""Drills without a stack: the catalogue, figures, pictures and pages."""
+
+from __future__ import annotations
+
+import datetime
+import json
+import re
+from dataclasses import replace
+from pathlib import Path
+from xml.etree import ElementTree
+
+import pytest
+from click.testing import CliRunner
+
+from rehearsal.cli import main
+from rehearsal.drills import page
+from rehearsal.drills.catalogue import DRILLS
+from rehearsal.drills.drill import Result, single_load_balancer
+from rehearsal.drills.exercise import control_holds
+from rehearsal.drills.judge import astray, judge
+from rehearsal.drills.outcome import Outcome, Spread, summaries
+from rehearsal.drills.plot import plot
+from rehearsal.drills.record import Event, Record, Request, Sample
+from rehearsal.drills.safety import SAFETY
+from rehearsal.drills.suite import choose
+from rehearsal.drills.timeline import state_of, timeline
+from rehearsal.shell import RehearsalError
+from tools.document import stacks
+
+WRITER = Sample(0, "server-1", True, False, "ONLINE", "PRIMARY", members=3, online=3, gtid_executed="u:1")
+REPLICA = replace(WRITER, server="server-2", super_read_only=True, member_role="SECONDARY")
+TOPOLOGIES = {topology.stack: topology for topology in stacks()}
+
+
+def record(seconds: int = 20) -> Record:
+    requests = [Request("read", n / 10, n / 10 + 0.02, 200) for n in range(seconds * 10)]
+    requests += [
+        Request("write", n / 5, n / 5 + 0.2, 503 if 5 <= n / 5 < 8 else 201, str(n)) for n in range(seconds * 5)
+    ]
+    samples = [replace(one, at=n / 20) for n in range(seconds * 20) for one in (WRITER, REPLICA)]
+    return Record(tuple(requests), tuple(samples), (Event(5.0, "killed <it>"), Event(8.2, "writes acknowledged")))
+
+
+def outcome(result: Result = Result.PASSED, reason: str = "", **changes: object) -> Outcome:
+    found = Outcome("primary-killed", "what", 1, result, reason, "", judge(record()), timeline(record(), 5.0))
+    return replace(found, **changes)  # type: ignore[arg-type]
+
+
+def test_a_timeline_counts_every_request_once_from_the_fault_on() -> None:
+    line = timeline(record(), 5.0)
+    assert line.start == -5.0
+    assert sum(one.reads + one.writes + one.failed_reads + one.failed_writes for one in line.buckets) == 20 * 15
+    failed = [one for one in line.buckets if one.failed_writes]
+    assert sum(one.failed_writes for one in failed) == 15
+    assert all(-0.5 < one.at < 3.5 and one.write_latency is None for one in failed[1:-1])
+    assert [span.state for span in line.servers["server-1"]] == ["writer"]
+    assert line.marks[0].at == 0
+
+
+def test_a_long_run_gets_wider_buckets() -> None:
+    line = timeline(record(600), 0.0)
+    assert len(line.buckets) <= 242
+    assert line.width > 2
+
+
+@pytest.mark.parametrize(
+    "change, state",
+    [
+        ({}, "writer"),
+        ({"super_read_only": True}, "replica"),
+        ({"member_state": "RECOVERING"}, "waiting"),
+        ({"online": 1}, "waiting"),
+        ({"answered": False}, "down"),
+    ],
+)
+def test_what_a_server_was(change: dict[str, object], state: str) -> None:
+    assert state_of(replace(WRITER, **change)) == state  # type: ignore[arg-type]
+
+
+def test_a_server_that_takes_writes_outside_its_group_is_seen() -> None:
+    stray = replace(WRITER, server="server-3", at=0.01, member_state="OFFLINE", member_role="")
+    assert astray([REPLICA, stray]) == [stray]
+    assert not astray([REPLICA, replace(stray, super_read_only=True)])
+    assert not astray([replace(REPLICA, online=1), stray]), "without a majority elsewhere nobody can be bypassed"
+    found = judge(replace(record(), samples=(REPLICA, stray)))
+    assert any("outside its group" in fault for fault in found.faults)
+
+
+def test_a_refusal_says_when_to_come_back() -> None:
+    assert any("without Retry-After" in fault for fault in judge(record()).faults)
+    honest = tuple(replace(row, retry_after="2") if row.status == 503 else row for row in record().requests)
+    assert not any("Retry-After" in fault for fault in judge(replace(record(), requests=honest)).faults)
+
+
+def test_figures_are_values_that_were_measured() -> None:
+    assert Spread.of([5.0]) == Spread(5.0, 5.0, 5.0)
+    assert Spread.of([float(n) for n in range(1, 11)]) == Spread(5.0, 10.0, 10.0)
+    assert Spread.of([float(n) for n in range(1, 101)]) == Spread(50.0, 95.0, 100.0)
+
+
+def test_several_runs_are_as_good_as_the_worst() -> None:
+    (one,) = summaries([outcome(), outcome(Result.FAILED, "lost it"), outcome()])
+    assert (one.result, one.reason) == (Result.FAILED, "lost it")
+    assert len(one.measured) == 3
+
+
+@pytest.mark.parametrize("standalone", [False, True])
+def test_a_picture_is_svg_that_loads_nothing(standalone: bool) -> None:
+    text = plot(outcome(), standalone=standalone)
+    root = ElementTree.fromstring(text)
+    assert "killed <it>" in "".join(root.itertext())
+    assert not re.search(r"(href|src|url\()", text)
+
+
+def test_a_page_is_one_file_and_says_what_machines_read(tmp_path: Path) -> None:
+    topology = TOPOLOGIES["dev"]
+    untried = Outcome("vrrp-blocked", "what", 1, Result.NOT_POSSIBLE, "no such part")
+    found = summaries([outcome(), outcome(Result.FAILED, "<script>alert(1)</script>"), untried])
+    where = page.write(tmp_path, topology, found, datetime.datetime.now().astimezone())
+    text = where.read_text()
+    assert "<script" not in text
+    assert not re.search(r"""(?:src|href)=["'](?!#)""", text)
+    assert not re.search(r"@import|url\(", text)
+    assert "no such part" in text
+    document = json.loads((tmp_path / "report.json").read_text())
+    assert [one["result"] for one in document["drills"]] == ["failed", "not possible here"]
+    assert len(document["drills"][0]["runs"]) == 2
+    assert document["drills"][0]["runs"][0]["timeline"]["buckets"]
+
+
+def test_what_a_stack_cannot_survive_follows_from_its_topology() -> None:
+    assert single_load_balancer(TOPOLOGIES["dev"]) == "single load balancer (server-1)"
+    assert not single_load_balancer(TOPOLOGIES["staging"])
+    assert not single_load_balancer(TOPOLOGIES["prod"])
+
+
+def test_every_feature_is_a_control_of_a_drill_and_every_control_a_feature() -> None:
+    named = {control for drill in DRILLS.values() for control in drill.controls}
+    assert named == set(SAFETY)
+
+
+def test_a_control_must_fail_for_its_own_reason() -> None:
+    wrong = outcome(Result.FAILED, "something else", without="retries")
+    assert not control_holds(wrong)
+    assert not control_holds(replace(wrong, result=Result.PASSED))
+    assert control_holds(replace(wrong, reason="failed reads 3 is more than 0"))
+
+
+@pytest.mark.parametrize(
+    "names, every, safety, complaint",
+    [
+        ((), False, None, "--all"),
+        (("primary-killed",), True, None, "not both"),
+        (("nothing",), False, None, "no drill nothing; drills: primary-killed"),
+        (("primary-killed",), False, "nothing", "no safety feature nothing; features: "),
+        (("primary-killed",), False, "retries", "its features: read-only-at-boot"),
+    ],
+)
+def test_a_wrong_choice_is_told(names: tuple[str, ...], every: bool, safety: str | None, complaint: str) -> None:
+    with pytest.raises(RehearsalError, match=complaint):
+        choose(names, every=every, safety=safety)
+
+
+def test_all_with_a_feature_off_are_the_drills_that_need_it() -> None:
+    assert {"retries"} <= set(choose((), every=True, safety="retries")[0].controls)
+
+
+def test_the_list_needs_no_stack_and_a_drill_says_how_to_start_one() -> None:
+    listed = CliRunner().invoke(main, ["drill", "--stack", "nowhere", "--list"])
+    assert listed.exit_code == 0
+    assert all(name in listed.output for name in DRILLS)
+    refused = CliRunner().invoke(main, ["drill", "--stack", "nowhere", "--all"])
+    assert refused.exit_code == 1
+    assert "python -m rehearsal up --stack nowhere" in refused.output
