@@ -19,6 +19,7 @@ from operations.flow_table import HEADERS as FLOW_HEADERS
 from operations.flow_table import flow_rows
 from operations.progress import Progress
 from operations.rollout import Rollout
+from operations.runbook import book
 from operations.state import desired_digests
 from operations.survey import survey
 from operations.switchover import switchover as hand_over
@@ -185,6 +186,16 @@ def flows(stack: str, directory: Path, markdown: bool) -> None:
         click.echo(markdown_table(FLOW_HEADERS, rows), nl=False)
     else:
         console().print(terminal_table(f"Flows of stack {stack} (all others are closed)", FLOW_HEADERS, rows))
+
+
+@main.command()
+@_stack
+@_directory
+@click.argument("entry", required=False)
+def runbook(stack: str, directory: Path, entry: str | None) -> None:
+    """What to do when something breaks, with the stack's own names: all of it, or one ENTRY. Needs no AWS."""
+    topology = configuration.load_topology(stack, directory)
+    click.echo(book.entry(topology, entry).text if entry else book.book(topology), nl=False)
 
 
 @main.command(name="shell")

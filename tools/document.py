@@ -1,7 +1,7 @@
 """Write what the documentation derives from the program: `make docs`. tests/test_docs.py checks that it is current.
 
 Parts of README.md stand between `<!-- NAME: written by make docs -->` and `<!-- end of NAME -->`; files under
-docs/pictures and docs/firewall.md are written whole.
+docs/pictures, docs/firewall.md and docs/runbook.md are written whole.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from pathlib import Path
 import yaml
 
 from operations.flow_table import HEADERS, flow_rows
+from operations.runbook.book import book
 from operations.tables import markdown_table
 from tools import configuration
 from topology.build import build_topology
@@ -47,6 +48,8 @@ def generated(root: Path = ROOT) -> dict[Path, str]:
     texts = {root / "docs" / "pictures" / f"{t.stack}.svg": draw(t) for t in topologies}
     sections = [f"\n## Stack `{t.stack}`\n\n{markdown_table(HEADERS, flow_rows(t))}" for t in topologies]
     texts[root / "docs" / "firewall.md"] = FIREWALL + "".join(sections)
+    # Most of what can happen happens in the stack with the most parts.
+    texts[root / "docs" / "runbook.md"] = book(max(topologies, key=lambda t: (len(t.load_balancers), t.stack)))
     declared = yaml.safe_load((root / "Pulumi.yaml").read_text(encoding="utf-8"))["config"]
     readme = root / "README.md"
     texts[readme] = insert(readme.read_text(encoding="utf-8"), "configuration", configuration.configuration(declared))

@@ -1,0 +1,139 @@
+"""Renders the runbook from its entries (entries/*.md.j2) and the model.
+
+An entry is Markdown: a heading of the second level, then, for something that breaks, the four parts of PARTS.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+from operations.errors import OperationError
+from operations.explain import FAILURE_HEADERS
+from operations.failures import describe, single_failures
+from operations.tables import markdown_table
+from topology import names
+from topology.model import Topology
+from topology.names import Edge
+
+ENTRIES = Path(__file__).parent / "entries"
+PARTS = ("What it means", "What users feel", "What to look at", "What to type")
+
+# Which entry tells what to do after a failure, by how its event begins (operations/failures.py).
+FAILURE_ENTRIES = (
+    (r"host ", "server-lost"),
+    (r"zone ", "zone-lost"),
+    (r"HAProxy ", "haproxy-down"),
+    (r"application ", "application-down"),
+    (r"mysqld ", "mysqld-down"),
+)
+
+INTRODUCTION = """\
+# Runbook
+
+Written by `make docs` from the model and from operations/runbook/entries; do not edit it here. It names the servers of
+stack `{stack}`. For another stack, with its own names: `.venv/bin/python -m operations runbook --stack NAME`.
+
+Commands that begin with `.venv/bin/python` or `aws` are typed in a copy of this repository, with credentials of the
+account. Those in a part "on the server" are typed as root in a shell that `.venv/bin/python -m operations shell --stack
+{stack} SERVER` opens.
+
+Start here, whatever it is: it names each server, its state and what is wrong with it.
+
+```
+.venv/bin/python -m operations status --stack {stack}
+```
+
+## What each single failure does
+
+"""
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One section. `key` is its name on the command line, `title` its heading."""
+
+    key: str
+    title: str
+    text: str
+
+    @property
+    def anchor(self) -> str:
+        """Its link target on GitHub."""
+        return re.sub(r"[^a-z0-9 -]", "", self.title.lower()).replace(" ", "-")
+
+
+def entries(topology: Topology) -> tuple[Entry, ...]:
+    """Every section for a stack, in the order of the files' names."""
+    environment = Environment(
+        loader=FileSystemLoader(ENTRIES),
+        undefined=StrictUndefined,
+        autoescape=False,  # noqa: S701  (Markdown, not HTML)
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+    )
+    return tuple(
+        _entry(path.name.split("-", 1)[1].removesuffix(".md.j2"), environment.get_template(path.name).render(context))
+        for context in [_context(topology)]
+        for path in sorted(ENTRIES.glob("*.md.j2"))
+    )
+
+
+def entry(topology: Topology, key: str) -> Entry:
+    """The section called `key`. Raises OperationError with the names that there are."""
+    found = entries(topology)
+    for one in found:
+        if one.key == key:
+            return one
+    raise OperationError(f"the runbook has no entry '{key}'; it has: {', '.join(one.key for one in found)}")
+
+
+def entry_of_failure(event: str) -> str:
+    """Key of the entry for a failure of operations/failures.py. Raises KeyError when there is none."""
+    for beginning, key in FAILURE_ENTRIES:
+        if re.match(beginning, event):
+            return key
+    raise KeyError(event)
+
+
+def book(topology: Topology) -> str:
+    """The whole runbook as Markdown."""
+    found = entries(topology)
+    anchors = {one.key: f"[{one.title}](#{one.anchor})" for one in found}
+    rows = [
+        (one.event, describe(one.reads), describe(one.writes), anchors[entry_of_failure(one.event)])
+        for one in single_failures(topology)
+    ]
+    table = markdown_table((*FAILURE_HEADERS, "what to do"), rows)
+    return INTRODUCTION.format(stack=topology.stack) + table + "".join(f"\n{one.text}" for one in found)
+
+
+def _entry(key: str, text: str) -> Entry:
+    heading = re.match(r"## (.+)\n", text)
+    if heading is None:
+        raise ValueError(f"the entry {key} does not begin with a heading of the second level")
+    return Entry(key, heading[1], text)
+
+
+def _context(topology: Topology) -> dict[str, object]:
+    replicas = [server for server in topology.databases if server.name != topology.preferred_primary]
+    return {
+        "topology": topology,
+        "stack": topology.stack,
+        "region": topology.region,
+        "primary": topology.preferred_primary,
+        "replica": replicas[0].name if replicas else topology.preferred_primary,
+        "balancer": topology.load_balancers[0].name,
+        "balancers": [server.name for server in topology.load_balancers],
+        "app": topology.apps[0].name,
+        "databases": [server.name for server in topology.databases],
+        "monitors": [server.name for server in topology.monitors],
+        "server": topology.servers[-1].name,
+        "floating": topology.edge is Edge.FLOATING_EIP,
+        "group_parameters": names.group_parameters(topology.stack),
+        "own_certificate": topology.tls.mode != "self-signed",
+    }

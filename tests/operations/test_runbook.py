@@ -1,0 +1,145 @@
+"""The runbook: every failure has an entry, every entry its parts, and every command in it can be typed."""
+
+from __future__ import annotations
+
+import re
+import shlex
+
+import botocore.session
+import pytest
+from botocore import xform_name
+from click.testing import CliRunner
+
+from operations import cli
+from operations.errors import OperationError
+from operations.failures import single_failures
+from operations.runbook.book import PARTS, book, entries, entry, entry_of_failure
+from rehearsal.cli import main as rehearsal
+from tools.document import stacks
+from topology.names import Role
+from userdata.haproxy.files import CERTIFICATE
+from userdata.host.__main__ import _parser
+from userdata.render import bundle
+
+STACKS = {topology.stack: topology for topology in stacks()}
+PLANNED = {"instance-type", "destroy"}
+GLOBAL_OPTIONS = {"region", "recursive", "filters"}
+PULUMI = {"up", "destroy", "state", "preview"}
+ON_SERVERS = {"tripod", "systemctl", "journalctl", "haproxy", "openssl", "df"}
+
+
+@pytest.fixture(params=STACKS.values(), ids=STACKS)
+def topology(request):
+    return request.param
+
+
+def commands(text):
+    for block in re.findall(r"```\n(.*?)```", text, re.DOTALL):
+        yield from (line for line in block.splitlines() if line)
+
+
+def check_aws(words):
+    service, operation, *options = words
+    model = botocore.session.get_session().get_service_model(service)
+    operations = {xform_name(name, "-"): name for name in model.operation_names}
+    assert operation in operations, f"aws {service} {operation}"
+    members = model.operation_model(operations[operation]).input_shape.members
+    known = {xform_name(name, "-") for name in members} | {"region"}
+    for option in options:
+        if option.startswith("--"):
+            assert option.removeprefix("--").removeprefix("no-") in known, f"aws {service} {operation} {option}"
+
+
+def check(line):
+    """Raise when a command of the runbook cannot be typed like this."""
+    words = shlex.split(line)
+    if words[:2] == [".venv/bin/python", "-m"]:
+        group = {"operations": cli.main, "rehearsal": rehearsal}[words[2]]
+        command = group.commands[words[3]]
+        command.make_context(words[3], words[4:])
+    elif words[0] == "aws":
+        check_aws(words[1:])
+    elif words[0] == "tripod":
+        _parser().parse_args(words[1:])
+    elif words[0] == "pulumi":
+        assert words[1] in PULUMI, line
+    elif words[0] == "PYTHONPATH=/usr/local/lib/tripod":
+        assert words[1:] == ["python3", "-m", "host.group", "lead", "--accept-loss"]
+    else:
+        assert words[0] in ON_SERVERS, line
+
+
+def test_every_command_can_be_typed(topology):
+    found = list(commands(book(topology)))
+    assert len(found) > 20
+    for line in found:
+        check(line)
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        ".venv/bin/python -m operations statsu --stack dev",
+        ".venv/bin/python -m operations status --stak dev",
+        "aws ec2 describe-instance-statuses",
+        "aws ec2 stop-instances --instance INSTANCE",
+        "tripod repair",
+        "pulumi undo",
+    ],
+)
+def test_a_command_that_cannot_be_typed_is_found(line):
+    with pytest.raises(BaseException):  # noqa: B017, PT011  (each tool has its own)
+        check(line)
+
+
+def test_units_and_files_on_servers_exist(topology):
+    units, text = set(), book(topology)
+    for server in topology.servers:
+        units |= {unit.name for unit in bundle(topology, server).units}
+    assert set(re.findall(r"[a-z-]+\.service", text)) <= units
+    assert CERTIFICATE in text
+
+
+def test_what_breaks_is_told_in_four_parts(topology):
+    for one in entries(topology):
+        if one.key not in PLANNED:
+            assert tuple(re.findall(r"^### (.*)$", one.text, re.MULTILINE)) == PARTS, one.key
+
+
+def test_every_single_failure_has_an_entry(topology):
+    keys = {one.key for one in entries(topology)}
+    failures = single_failures(topology)
+    assert failures
+    assert {entry_of_failure(failure.event) for failure in failures} <= keys
+    with pytest.raises(KeyError):
+        entry_of_failure("meteorite")
+
+
+def test_links_lead_to_headings(topology):
+    text = book(topology)
+    anchors = {one.anchor for one in entries(topology)}
+    linked = set(re.findall(r"\]\(#([^)]+)\)", text))
+    assert linked
+    assert linked <= anchors
+
+
+def test_the_stacks_own_names_are_in_it(topology):
+    text = book(topology)
+    assert f"--stack {topology.stack}" in text
+    assert f"/tripod/{topology.stack}/group/initialised" in text
+    assert all(server.name in text for server in topology.with_role(Role.DATABASE))
+    others = set(STACKS) - {topology.stack}
+    assert not [other for other in others if f"--stack {other}" in text]
+
+
+def test_the_command_prints_one_entry_or_all():
+    done = CliRunner().invoke(cli.main, ["runbook", "--stack", "dev", "mysqld-down"])
+    assert done.exit_code == 0
+    assert done.output.startswith("## MySQL is down")
+    whole = CliRunner().invoke(cli.main, ["runbook", "--stack", "dev"])
+    assert whole.output.startswith("# Runbook")
+    wrong = CliRunner().invoke(cli.main, ["runbook", "--stack", "dev", "mysql"])
+    assert wrong.exit_code == 1
+    assert "mysqld-down" in wrong.output
+    with pytest.raises(OperationError, match="no entry"):
+        entry(STACKS["dev"], "x")
