@@ -14,6 +14,7 @@ from topology.flows import app_port
 
 APP = "tripod-app.service"
 BROKEN = "drill-broken-app"
+KILLS = 5
 HANGS = 8.0
 LOSSY = 25.0
 DELAY = 0.05
@@ -35,11 +36,15 @@ http.server.ThreadingHTTPServer((sys.argv[1], int(sys.argv[2])), Broken).serve_f
 
 
 def application_killed(scene: Scene) -> None:
-    """kill -9 of every process of one application server; systemd starts it again."""
+    """kill -9 of every process of one application server, again and again; systemd starts it each time."""
     victim = scene.spare_app()
-    scene.units(victim, "SIGKILL", APP)
-    scene.broke(f"application of {victim} killed")
-    scene.observe(5)
+    for number in range(KILLS):
+        # Between two of systemd's starts there may be nothing to kill.
+        scene.stack.exec(victim, "systemctl", "kill", "--signal=SIGKILL", "--kill-whom=all", APP, check=False)
+        if number == 0:
+            scene.broke(f"application of {victim} killed {KILLS} times")
+        scene.observe(1)
+    scene.observe(3)
 
 
 def application_host_lost(scene: Scene) -> None:
@@ -106,7 +111,7 @@ NO_READ_FAILS = partial(Limits, failed_reads=0)
 DRILLS = (
     Drill(
         "application-killed",
-        "Every process of one application server is killed.",
+        "Every process of one application server is killed, five times in a row.",
         application_killed,
         NO_READ_FAILS(write_gap=2.0, read_gap=1.0),
         weakness=single_application_server,

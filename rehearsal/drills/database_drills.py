@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from rehearsal.drills import slow_disk
-from rehearsal.drills.drill import Drill, every_primary_balances, single_load_balancer
+from rehearsal.drills.drill import Drill, single_load_balancer
 from rehearsal.drills.judge import Limits
 from rehearsal.drills.scene import Scene
-from topology.model import Topology
 
 PARTITION = 43.0
 SLOW_SECONDS, SLOW_WRITES = 20.0, 40
@@ -14,8 +15,11 @@ COLD = 180.0
 """Seconds within which a stack answers after all its servers were switched on."""
 
 
-def _balancers(topology: Topology) -> set[str]:
-    return {server.name for server in topology.load_balancers}
+def _apart(scene: Scene) -> Callable[[str], bool]:
+    """Servers that are no load balancer; where all are, those that do not hold the site's address."""
+    balancers = {server.name for server in scene.stack.topology.load_balancers}
+    busy = balancers if set(scene.stack.databases) - balancers else {scene.holder()}
+    return lambda server: server not in busy
 
 
 def primary_killed(scene: Scene) -> None:
@@ -31,9 +35,8 @@ def primary_killed(scene: Scene) -> None:
 
 
 def host_lost(scene: Scene) -> None:
-    """Power cut of the primary's host, which is no load balancer."""
-    balancers = _balancers(scene.stack.topology)
-    primary = scene.lead_from(lambda server: server not in balancers)
+    """Power cut of the primary's host, which does not hold the site's address."""
+    primary = scene.lead_from(_apart(scene))
     with scene.without_power(primary):
         scene.observe(1)
         scene.broken_at += 1
@@ -55,8 +58,7 @@ def host_lost_with_load_balancer(scene: Scene) -> None:
 
 def primary_partitioned(scene: Scene) -> None:
     """The primary's host and the others lose each other, both ways."""
-    balancers = _balancers(scene.stack.topology)
-    primary = scene.lead_from(lambda server: server not in balancers)
+    primary = scene.lead_from(_apart(scene))
     with scene.fault(f"{primary} (primary) cut off", "cut", primary):
         scene.observe(1)
         scene.broken_at += 1
@@ -122,10 +124,9 @@ DRILLS = (
     ),
     Drill(
         "host-lost",
-        "The primary's host loses power; the load balancer is on another one.",
+        "The primary's host loses power; the site's address is at another one.",
         host_lost,
         Limits(write_gap=10.0, read_gap=5.0),
-        obstacle=every_primary_balances,
         controls=("prompt-expulsion",),
     ),
     Drill(
@@ -141,7 +142,6 @@ DRILLS = (
         f"The primary's host and all others lose each other for {PARTITION:.0f} s.",
         primary_partitioned,
         Limits(write_gap=10.0, read_gap=5.0),
-        obstacle=every_primary_balances,
         controls=("prompt-expulsion",),
     ),
     Drill(

@@ -70,10 +70,3 @@ def single_application_server(topology: Topology) -> str:
 def no_floating_address(stack: Stack) -> str:
     """Why drills of the address that moves cannot be tried."""
     return "" if stack.topology.edge is Edge.FLOATING_EIP else "this stack has no floating address"
-
-
-def every_primary_balances(stack: Stack) -> str:
-    """Why no database server can be lost without a load balancer."""
-    balancers = {server.name for server in stack.topology.load_balancers}
-    alone = [server for server in stack.databases if server not in balancers]
-    return "" if alone else "every database server of this stack is a load balancer, too"

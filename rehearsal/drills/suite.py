@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import signal
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -63,6 +64,8 @@ def run(daemon: Daemon, project: Path, plan: Plan, out: Console) -> bool:
     daemon.ask("ping")
     stack = Stack(read_topology(project, daemon.stack))
     outcomes: list[Outcome] = []
+    signal.signal(signal.SIGTERM, _interrupt)
+    signal.signal(signal.SIGINT, _interrupt)
     try:
         for drill in plan.drills:
             out.print(f"[bold]{drill.name}[/]  {drill.what}", highlight=False, soft_wrap=True)
@@ -78,6 +81,11 @@ def run(daemon: Daemon, project: Path, plan: Plan, out: Console) -> bool:
     if plan.safety:
         return _controls(outcomes, out)
     return all(outcome.result is not Result.FAILED for outcome in outcomes)
+
+
+def _interrupt(*_: object) -> None:
+    # Also where Ctrl-C was ignored when this began (a job in the background of a script): what is broken gets healed.
+    raise KeyboardInterrupt
 
 
 def _controls(outcomes: Sequence[Outcome], out: Console) -> bool:

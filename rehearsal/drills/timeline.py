@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby
+from typing import Any
 
 from rehearsal.drills.record import Event, Record, Request, Sample
 
@@ -56,11 +57,15 @@ class Timeline:
     marks: tuple[Mark, ...]
 
 
+LEAD = 8.0
+"""Seconds before the fault that a picture shows; what came earlier was preparation."""
+
+
 def timeline(record: Record, zero: float) -> Timeline:
     """The timeline of a record with `zero` (its clock) as the moment of the fault. ValueError without requests."""
     if not record.requests:
         raise ValueError("no request was recorded")
-    start = min(row.start for row in record.requests)
+    start = max(min(row.start for row in record.requests), zero - LEAD)
     end = max(row.end for row in record.requests)
     width = max(BUCKET, BUCKET * -(-(end - start) // (TARGET_BUCKETS * BUCKET)))
     return Timeline(
@@ -68,8 +73,21 @@ def timeline(record: Record, zero: float) -> Timeline:
         end=end - zero,
         width=width,
         buckets=tuple(_buckets(record.requests, start, end, width, zero)),
-        servers={name: tuple(_spans(rows, zero)) for name, rows in _by_server(record.samples).items()},
+        servers={name: tuple(_spans(rows, zero)) for name, rows in _by_server(record.samples, start).items()},
         marks=tuple(_mark(event, zero) for event in record.events),
+    )
+
+
+def from_document(document: Mapping[str, Any]) -> Timeline:
+    """A timeline from a report's JSON."""
+    servers = {name: tuple(Span(**span) for span in spans) for name, spans in document["servers"].items()}
+    return Timeline(
+        start=document["start"],
+        end=document["end"],
+        width=document["width"],
+        buckets=tuple(Bucket(**bucket) for bucket in document["buckets"]),
+        servers=servers,
+        marks=tuple(Mark(**mark) for mark in document["marks"]),
     )
 
 
@@ -80,7 +98,7 @@ def _mark(event: Event, zero: float) -> Mark:
 def _buckets(rows: Sequence[Request], start: float, end: float, width: float, zero: float) -> Iterator[Bucket]:
     count = int((end - start) // width) + 1
     sorted_in: list[list[Request]] = [[] for _ in range(count)]
-    for row in rows:
+    for row in (row for row in rows if row.end >= start):
         sorted_in[int((row.end - start) // width)].append(row)
     for index, inside in enumerate(sorted_in):
 
@@ -103,9 +121,9 @@ def _slow(rows: Sequence[Request]) -> float | None:
     return ranked[int(0.95 * (len(ranked) - 1))] if ranked else None
 
 
-def _by_server(samples: Sequence[Sample]) -> dict[str, list[Sample]]:
+def _by_server(samples: Sequence[Sample], start: float) -> dict[str, list[Sample]]:
     found: dict[str, list[Sample]] = {}
-    for sample in samples:
+    for sample in (sample for sample in samples if sample.at >= start):
         found.setdefault(sample.server, []).append(sample)
     return dict(sorted(found.items()))
 

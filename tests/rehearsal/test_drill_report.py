@@ -26,6 +26,7 @@ from rehearsal.drills.suite import choose
 from rehearsal.drills.timeline import state_of, timeline
 from rehearsal.shell import RehearsalError
 from tools.document import stacks
+from tools.drill_picture import main as draw
 
 WRITER = Sample(0, "server-1", True, False, "ONLINE", "PRIMARY", members=3, online=3, gtid_executed="u:1")
 REPLICA = replace(WRITER, server="server-2", super_read_only=True, member_role="SECONDARY")
@@ -126,6 +127,16 @@ def test_a_page_is_one_file_and_says_what_machines_read(tmp_path: Path) -> None:
     assert [one["result"] for one in document["drills"]] == ["failed", "not possible here"]
     assert len(document["drills"][0]["runs"]) == 2
     assert document["drills"][0]["runs"][0]["timeline"]["buckets"]
+
+
+def test_the_picture_of_the_documentation_is_drawn_from_a_report(tmp_path: Path) -> None:
+    page.write(tmp_path, TOPOLOGIES["dev"], summaries([outcome()]), datetime.datetime.now().astimezone())
+    report, picture = str(tmp_path / "report.json"), tmp_path / "drill.svg"
+    assert CliRunner().invoke(draw, [report, "primary-killed", str(picture)]).exit_code == 0
+    assert picture.read_text() == plot(outcome(), standalone=True) + "\n"
+    refused = CliRunner().invoke(draw, [report, "host-lost", str(picture)])
+    assert refused.exit_code == 1
+    assert "drills in it: primary-killed" in refused.output
 
 
 def test_what_a_stack_cannot_survive_follows_from_its_topology() -> None:

@@ -2,28 +2,40 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from rehearsal.display import MARKS
 from rehearsal.drills.catalogue import DRILLS
 from rehearsal.drills.drill import Result
 from rehearsal.drills.exercise import control_holds, exercise
 from rehearsal.drills.outcome import Outcome
+from rehearsal.drills.scene import Scene
 from rehearsal.drills.stack import Stack
-from tests.rehearsal.stack import running
+from rehearsal.drills.waiting import wait_until
+from rehearsal.drills.watch import Watch
+from rehearsal.engine import Step
+from tests.rehearsal.stack import rehearsal, running
 
 pytestmark = pytest.mark.rehearsal
 
 SETTINGS = "config:\n  aws:region: eu-central-1\n  tripod:preset: {preset}\n"
-CORE = ("active-load-balancer-lost", "application-killed")
+CORE = ("active-load-balancer-lost", "application-killed", "address-at-the-wrong-server")
 CONTROLS = [(drill.name, control) for drill in DRILLS.values() for control in drill.controls]
 
 
 @pytest.fixture(scope="module")
-def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
-    with running(tmp_path_factory.mktemp("drills"), "drill", SETTINGS.format(preset="active-passive")) as found:
+def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The project directory of the stack."""
+    return tmp_path_factory.mktemp("drills")
+
+
+@pytest.fixture(scope="module")
+def stack(place: Path) -> Iterator[Stack]:
+    with running(place, "drill", SETTINGS.format(preset="active-passive")) as found:
         yield found
 
 
@@ -43,6 +55,28 @@ def test_without_retries_a_killed_application_server_costs_requests(stack: Stack
     assert control_holds(outcome), (outcome.result, outcome.reason)
     # What was switched off is on again.
     assert "retry-on" in stack.exec(stack.topology.load_balancers[0].name, "cat", "/etc/haproxy/haproxy.cfg").stdout
+
+
+def test_evaluating_the_program_again_undoes_neither_a_failover_nor_a_move(stack: Stack, place: Path) -> None:
+    scene = Scene(stack, Watch(stack, place))
+    holder = scene.holder()
+    stack.exec(holder, "systemctl", "stop", "keepalived.service")
+    wait_until("the address moved", lambda: scene.holder() != holder, timeout=30, details=stack.journals)
+    stack.exec(holder, "systemctl", "start", "keepalived.service")
+    primary = stack.primary()
+    stack.exec(primary, "systemctl", "kill", "--signal=SIGKILL", "--kill-whom=main", "mysql.service")
+    wait_until("another primary", lambda: stack.primary() != primary, timeout=60, details=stack.journals)
+    stack.wait_whole()
+    stack.wait_healthy()
+
+    moved = (stack.elastic(), stack.primary())
+    done = rehearsal("up", "--stack", stack.name, "--project", str(place), timeout=300)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "Running the program" in done.stderr
+    marks = "|".join(re.escape(mark) for step, mark in MARKS.items() if step is not Step.SAME)
+    changes = re.findall(rf"^ *[\d.]+s +(?:{marks}) .*$", done.stderr, re.MULTILINE)
+    assert not changes, done.stderr
+    assert (stack.elastic(), stack.primary()) == moved
 
 
 @pytest.mark.drill
