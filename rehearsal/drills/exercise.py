@@ -9,7 +9,7 @@ from pathlib import Path
 from rehearsal.drills.drill import Drill, Result
 from rehearsal.drills.judge import Limits, judge
 from rehearsal.drills.outcome import Outcome
-from rehearsal.drills.safety import SAFETY, repair, without
+from rehearsal.drills.safety import SAFETY, repair, switch_everything_on, without
 from rehearsal.drills.scene import Scene
 from rehearsal.drills.stack import Stack
 from rehearsal.drills.timeline import timeline
@@ -42,10 +42,11 @@ def _run(stack: Stack, drill: Drill, number: int, place: Path, safety: str) -> O
     trouble: list[str] = []
     weakness = drill.weakness(stack.topology)
     with ExitStack() as features:
-        if safety:
-            # Undone last first: the stack is repaired, then gets its feature back.
-            features.enter_context(without(stack, SAFETY[safety]))
+        # Undone last first: everything is switched on, gets its feature back, and is repaired where need be.
         features.callback(repair, stack)
+        if safety:
+            features.enter_context(without(stack, SAFETY[safety]))
+        features.callback(switch_everything_on, stack)
         limit = CONTROL_RESTORED if safety else drill.restored_within
         with watching(stack, place, restored_within=limit) as watch:
             scene = Scene(stack, watch)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,6 +15,7 @@ from topology.names import Role
 
 UNDO = Callable[[], None]
 APPLY_SECONDS = 300
+GATHER_SECONDS = 90
 
 
 @dataclass(frozen=True)
@@ -40,14 +41,23 @@ def without(stack: Stack, safety: Safety) -> Iterator[None]:
         undo()
 
 
-def repair(stack: Stack) -> None:
-    """Bring a stack back that a drill left broken: heal, switch on, apply bundles, replace what cannot join."""
+def switch_everything_on(stack: Stack) -> None:
+    """Heal the network, switch every server on, and give the group some time to be whole."""
     stack.fault("heal")
     off = [one["name"] for one in stack.daemon.ask("instances")["servers"] if one["state"] == "off"]
     if off:
         stack.power("start", *off)
+    with suppress(RehearsalError):  # what is still missing is for repair(), once every feature is there again
+        stack.wait_whole(GATHER_SECONDS)
+
+
+def repair(stack: Stack) -> None:
+    """Bring a stack back that a drill left broken: replace members that cannot join, wait until all is well.
+
+    Raises RehearsalError when there is no group to join, or when the stack does not become healthy.
+    """
     try:
-        stack.wait_whole(120)
+        stack.wait_whole(GATHER_SECONDS)
     except RehearsalError:
         for server in _lost_members(stack):
             stack.daemon.ask("recreate", server=server, empty=True, timeout=120)
@@ -72,35 +82,40 @@ def _names(stack: Stack, role: Role) -> list[str]:
     return [server.name for server in stack.topology.with_role(role)]
 
 
-def edited(role: Role, path: str, pattern: str, replacement: str, *after: str) -> Callable[[Stack], UNDO]:
+@dataclass(frozen=True)
+class Edited:
     """A file of every server of a role is changed, then commands are run there; a re-apply puts it back.
 
-    Raises RehearsalError when the pattern is not in the file: the feature would not be off.
+    Raises RehearsalError when the pattern (multi-line) is not in the file: the feature would not be off.
     """
 
-    def switch_off(stack: Stack) -> UNDO:
-        servers = _names(stack, role)
-        changed = {server: _changed(stack, server, path, pattern, replacement) for server in servers}
-        for server, text in changed.items():
-            _write(stack, server, path, text)
-            _commands(stack, server, after)
+    role: Role
+    path: str
+    pattern: str
+    replacement: str
+    after: tuple[str, ...] = ()
+
+    def __call__(self, stack: Stack) -> UNDO:
+        servers = _names(stack, self.role)
+        texts = {server: self.changed(server, _place(stack, server, self.path).read_text()) for server in servers}
+        for server, text in texts.items():
+            _write(stack, server, self.path, text)
+            _commands(stack, server, self.after)
 
         def undo() -> None:
             for server in servers:
                 # `apply` sees the file that differs from the bundle, and reloads or restarts what it concerns.
                 stack.exec(server, "tripod", "apply", timeout=APPLY_SECONDS)
-                _commands(stack, server, after)
+                _commands(stack, server, self.after)
 
         return undo
 
-    return switch_off
-
-
-def _changed(stack: Stack, server: str, path: str, pattern: str, replacement: str) -> str:
-    text, count = re.subn(pattern, replacement, _place(stack, server, path).read_text(), flags=re.MULTILINE)
-    if not count:
-        raise RehearsalError(f"{path} of {server} has no {pattern!r}: this control switches nothing off")
-    return text
+    def changed(self, server: str, text: str) -> str:
+        """The file's text without the feature."""
+        found, count = re.subn(self.pattern, self.replacement, text, flags=re.MULTILINE)
+        if not count:
+            raise RehearsalError(f"{self.path} of {server} has no {self.pattern!r}: this control switches nothing off")
+        return found
 
 
 def _place(stack: Stack, server: str, path: str) -> Path:
@@ -123,14 +138,20 @@ def _commands(stack: Stack, server: str, commands: tuple[str, ...]) -> None:
 def set_globally(off: tuple[str, ...], on: tuple[str, ...]) -> Callable[[Stack], UNDO]:
     """Global variables of every member have other values (`name = value`), as a server booted so would."""
 
-    def assign(stack: Stack, assignments: tuple[str, ...]) -> None:
-        for server in stack.databases:
-            for assignment in assignments:
-                stack.query(server, f"SET GLOBAL {assignment}")
+    def assign(stack: Stack, server: str, assignments: tuple[str, ...]) -> None:
+        for assignment in assignments:
+            stack.query(server, f"SET GLOBAL {assignment}")
 
     def switch_off(stack: Stack) -> UNDO:
-        assign(stack, off)
-        return lambda: assign(stack, on)
+        for server in stack.databases:
+            assign(stack, server, off)
+
+        def undo() -> None:
+            for server in stack.databases:
+                with suppress(RehearsalError):  # a mysqld that is down reads its file again when it starts
+                    assign(stack, server, on)
+
+        return undo
 
     return switch_off
 
@@ -166,7 +187,7 @@ _ALL = (
         "read-only-at-boot",
         "super_read_only = ON in mysqld's configuration",
         "outside its group",
-        edited(
+        Edited(
             Role.DATABASE, "/etc/mysql/mysql.conf.d/zz-tripod.cnf", r"^super_read_only = ON$", "super_read_only = OFF"
         ),
     ),
@@ -195,59 +216,62 @@ _ALL = (
         "haproxy-restart",
         "Restart=always of haproxy.service",
         "redundancy",
-        edited(BALANCERS, HAPROXY_UNIT, r"^Restart=always$", "Restart=no", READ_UNITS),
+        Edited(BALANCERS, HAPROXY_UNIT, r"^Restart=always$", "Restart=no", (READ_UNITS,)),
     ),
     Safety(
         "haproxy-tracking",
         "keepalived's check of HAProxy",
         "read gap",
-        edited(
+        Edited(
             BALANCERS,
             "/etc/keepalived/keepalived.conf",
             r"track_script \{\s+haproxy\s+\}",
             "",
-            "systemctl reload keepalived.service",
+            ("systemctl reload keepalived.service",),
         ),
     ),
     Safety(
         "graceful-reload",
         "HAProxy's reload, replaced by a restart",
         "failed reads",
-        edited(
-            BALANCERS, HAPROXY_UNIT, r"^ExecReload=/usr/bin/env .*$", "ExecReload=/bin/kill -KILL $MAINPID", READ_UNITS
+        Edited(
+            BALANCERS,
+            HAPROXY_UNIT,
+            r"^ExecReload=/usr/bin/env .*$",
+            "ExecReload=/bin/kill -KILL $MAINPID",
+            (READ_UNITS,),
         ),
     ),
     Safety(
         "address-heal",
         "the repeated look at where the Elastic IP is",
         "not within",
-        edited(
+        Edited(
             BALANCERS,
             ADDRESS_UNIT,
             r"^(ExecStart=.*host\.floating_address)$",
             r"\1 --no-heal",
-            READ_UNITS,
-            "systemctl restart tripod-floating-address.service",
+            (READ_UNITS, "systemctl restart tripod-floating-address.service"),
         ),
     ),
     Safety(
         "retries",
         "HAProxy's retries on another application server",
         "failed reads",
-        edited(
-            BALANCERS, HAPROXY, r"^    retries 3\n    option redispatch 1\n    retry-on .*$", "    retries 0", RELOAD
+        Edited(
+            BALANCERS, HAPROXY, r"^    retries 3\n    option redispatch 1\n    retry-on .*$", "    retries 0", (RELOAD,)
         ),
     ),
     Safety(
         "health-checks",
         "HAProxy's health checks of the application servers",
         "failed reads",
-        edited(
+        Edited(
             BALANCERS,
             HAPROXY,
             r"^    default-server check inter 1s .* maxconn (\d+) .*$",
             r"    default-server maxconn \1",
-            RELOAD,
+            (RELOAD,),
         ),
     ),
 )

@@ -21,12 +21,13 @@ from rehearsal.drills.judge import astray, judge
 from rehearsal.drills.outcome import Outcome, Spread, summaries
 from rehearsal.drills.plot import plot
 from rehearsal.drills.record import Event, Record, Request, Sample
-from rehearsal.drills.safety import SAFETY
+from rehearsal.drills.safety import SAFETY, Edited
 from rehearsal.drills.suite import choose
 from rehearsal.drills.timeline import state_of, timeline
 from rehearsal.shell import RehearsalError
 from tools.document import stacks
 from tools.drill_picture import main as draw
+from userdata.render import bundle
 
 WRITER = Sample(0, "server-1", True, False, "ONLINE", "PRIMARY", members=3, online=3, gtid_executed="u:1")
 REPLICA = replace(WRITER, server="server-2", super_read_only=True, member_role="SECONDARY")
@@ -148,6 +149,20 @@ def test_what_a_stack_cannot_survive_follows_from_its_topology() -> None:
 def test_every_feature_is_a_control_of_a_drill_and_every_control_a_feature() -> None:
     named = {control for drill in DRILLS.values() for control in drill.controls}
     assert named == set(SAFETY)
+
+
+EDITS = [(name, safety.switch_off) for name, safety in SAFETY.items() if isinstance(safety.switch_off, Edited)]
+
+
+@pytest.mark.parametrize("name, edit", EDITS, ids=[name for name, _ in EDITS])
+def test_what_a_control_switches_off_is_in_the_rendered_file(name: str, edit: Edited) -> None:
+    topology = TOPOLOGIES["staging"]
+    for server in topology.with_role(edit.role):
+        files = {file.path: file.content for file in bundle(topology, server).files}
+        text = files[edit.path]
+        assert edit.changed(server.name, text) != text, name
+    with pytest.raises(RehearsalError, match="switches nothing off"):
+        edit.changed("server-1", "another file\n")
 
 
 def test_a_control_must_fail_for_its_own_reason() -> None:
