@@ -25,6 +25,8 @@ from operations.survey import survey
 from operations.switchover import switchover as hand_over
 from operations.tables import console, markdown_table, terminal_table
 from operations.verify import Verification
+from topology import ports
+from topology.names import Role
 
 
 class Commands(click.Group):
@@ -207,10 +209,31 @@ def open_shell(stack: str, region: str | None, only_print: bool, server: str) ->
     """Open a shell on SERVER through Session Manager."""
     aws = Aws(region)
     target = find_fleet(aws, stack).server(server)
+    command = shell.session_command(target, aws.region)
     if only_print:
-        click.echo(shlex.join(shell.session_command(target, aws.region)))
+        click.echo(shlex.join(command))
         return
-    shell.open_session(target, aws.region)
+    shell.open_session(target, command)
+
+
+@main.command()
+@_stack
+@_region
+@click.option("--port", type=click.IntRange(1, 65535), default=ports.PROMETHEUS, show_default=True, help="Port here.")
+@click.option("--print", "only_print", is_flag=True, help="Print the command instead of running it.")
+def dashboard(stack: str, region: str | None, port: int, only_print: bool) -> None:
+    """Lead a port of this machine to a monitoring server's Prometheus, and say where its page is."""
+    aws = Aws(region)
+    monitors = [one for one in find_fleet(aws, stack).servers if Role.MONITORING in one.roles]
+    target = next((one for one in monitors if one.state == "running"), None)
+    if target is None:
+        raise OperationError(f"no monitoring server of stack '{stack}' is running")
+    command = shell.forward_command(target, aws.region, ports.PROMETHEUS, port)
+    if only_print:
+        click.echo(shlex.join(command))
+        return
+    click.echo(f"{target.name}: http://127.0.0.1:{port}/consoles/tripod.html (until Ctrl-C)")
+    shell.open_session(target, command)
 
 
 def _open(stack: str, region: str | None) -> tuple[Aws, Fleet, Runner]:

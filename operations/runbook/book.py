@@ -45,6 +45,7 @@ Start here, whatever it is: it names each server, its state and what is wrong wi
 
 ```
 .venv/bin/python -m operations status --stack {stack}
+.venv/bin/python -m operations dashboard --stack {stack}
 ```
 
 ## What each single failure does

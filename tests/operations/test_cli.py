@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -288,3 +289,16 @@ def test_errors_of_the_program_itself_are_not_hidden(monkeypatch, stack):
     assert not issubclass(ZeroDivisionError, OperationError)
     with pytest.raises(ZeroDivisionError):
         CliRunner().invoke(cli.main, ["status", "--stack", "dev"], catch_exceptions=False)
+
+
+def test_dashboard_prints_its_command(invoke, stack):
+    result = invoke("dashboard", "--stack", "dev", "--print", "--port", "9999")
+    assert result.exit_code == 0
+    words = result.output.split()
+    assert words[:5] == ["aws", "ssm", "start-session", "--target", stack["server-3"]]
+    assert re.search(r"host=10\.[0-9.]+,portNumber=9090,localPortNumber=9999$", result.output.strip())
+
+
+def test_dashboard_without_monitoring(invoke, stack):
+    boto3.client("ec2", region_name=REGION).stop_instances(InstanceIds=[stack["server-3"]])
+    assert "no monitoring server" in error_of(invoke("dashboard", "--stack", "dev"))

@@ -110,3 +110,16 @@ def test_exporters_listen_on_the_private_address():
     found = content(preset("reference"), "server-1")
     for name, port in (("node", 9100), ("mysqld", 9104)):
         assert f"--web.listen-address=10.20.0.10:{port}" in found[f"/etc/default/prometheus-{name}-exporter"]
+
+
+@pytest.mark.parametrize("name,server", PRESET_SERVERS)
+def test_the_console_is_where_prometheus_looks(name, server):
+    topology = preset(name)
+    found = content(topology, server)
+    if not topology.server(server).has(Role.MONITORING):
+        assert "/etc/prometheus/consoles/tripod.html" not in found
+        return
+    page = found["/etc/prometheus/consoles/tripod.html"]
+    assert "--web.console.templates=/etc/prometheus/consoles" in found["/etc/default/prometheus"]
+    assert f"Stack {topology.stack}, as {server} sees it" in page
+    assert page.count("{{") == page.count("}}") > 20, "Prometheus's own templates are left to it"

@@ -16,6 +16,7 @@ HERE = Path(__file__).parent
 
 CONFIGURATION = "/etc/prometheus/prometheus.yml"
 ALERTMANAGER = "/etc/prometheus/alertmanager.yml"
+CONSOLES = "/etc/prometheus/consoles"
 EXPORTER_OPTIONS = "/etc/tripod/mysqld-exporter.cnf"
 EXPORTER_PASSWORD = f"{paths.SECRETS}/mysqld_exporter"
 
@@ -94,6 +95,8 @@ def _prometheus(topology: Topology, server: Server) -> Part:
         "--storage.tsdb.path=/var/lib/prometheus/metrics2",
         f"--storage.tsdb.retention.time={RETENTION_DAYS}d",
         f"--storage.tsdb.retention.size={RETENTION_GB}GB",
+        # Pages that Prometheus renders itself, read anew at each request.
+        f"--web.console.templates={CONSOLES}",
     )
     others = [other for other in topology.monitors if other.name != server.name]
     alertmanager = _arguments(
@@ -107,6 +110,7 @@ def _prometheus(topology: Topology, server: Server) -> Part:
         files=(
             File("/etc/default/prometheus", options),
             File(CONFIGURATION, render(HERE, "prometheus.yml.j2", **_targets(topology, server))),
+            File(f"{CONSOLES}/tripod.html", render(HERE, "tripod.html.j2", topology=topology, server=server)),
             File("/etc/default/prometheus-alertmanager", alertmanager),
             File(ALERTMANAGER, render(HERE, "alertmanager.yml.j2", topology=topology)),
         ),
