@@ -127,3 +127,22 @@ def file_key(server: str, path: str) -> str:
 def group_name(stack: str) -> str:
     """`group_replication_group_name`: a UUID, the same for a stack on every evaluation."""
     return str(uuid.uuid5(_GROUP_NAMESPACE, stack))
+
+
+def alerts_topic(stack: str) -> str:
+    """Name of the SNS topic that carries the alerts of a stack."""
+    return f"{PROJECT}-{stack}-alerts"
+
+
+HEARTBEAT_METRIC = "MonitoringHeartbeat"
+"""CloudWatch metric of the dead man's switch: 1 a minute while Prometheus and Alertmanager of the stack work."""
+
+
+def metrics_namespace(stack: str) -> str:
+    """CloudWatch namespace of a stack's own metrics."""
+    return f"Tripod/{stack}"
+
+
+def alarm(stack: str, subject: str, symptom: str) -> str:
+    """Name of a CloudWatch alarm: `subject` is a server or a part of the stack, `symptom` what is wrong with it."""
+    return f"{PROJECT}-{stack}-{subject}-{symptom}"
