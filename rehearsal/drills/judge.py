@@ -54,7 +54,8 @@ class Limits:
 def judge(record: Record, limits: Limits = Limits()) -> Verdict:
     """Hold a record against what must always be true, and against the limits of its drill."""
     acknowledged = {row.key for row in record.requests if row.kind == "write" and row.ok}
-    on_all = frozenset.intersection(*record.final_keys.values()) if record.final_keys else frozenset[str]()
+    # Where nobody could look, nothing is known of what is lost; that is a fault of its own.
+    on_all = frozenset.intersection(*record.final_keys.values()) if record.final_keys else frozenset(acknowledged)
     lost = tuple(sorted(acknowledged - on_all))
     two = two_writers(record.samples)
     errant = {} if len(set(record.final_gtids.values())) <= 1 else dict(record.final_gtids)

@@ -97,7 +97,7 @@ def watching(
             watch.observe(1)
             _end(process)
         write_lines(directory / "events.jsonl", watch.events)
-        keys, gtids = final_state(stack) if restored else ({}, {})
+        keys, gtids = final_state(stack) if restored or stack.whole() else ({}, {})
         watch.record = Record(
             requests=tuple(sorted(watch.requests(), key=lambda row: row.start)),
             samples=tuple(sampler.samples),

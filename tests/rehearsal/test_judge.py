@@ -64,6 +64,12 @@ def test_each_loss_is_seen(change: dict[str, object], fault: str) -> None:
     assert any(fault in one for one in verdict.faults), verdict.faults
 
 
+def test_where_nobody_looked_nothing_is_said_of_lost_writes() -> None:
+    verdict = judge(replace(CLEAN, final_keys={}))
+    assert not verdict.lost
+    assert verdict.faults == ("nobody looked at the members afterwards",)
+
+
 def test_a_partitioned_primary_that_commits_nothing_is_no_writer() -> None:
     old, new = sample(0.0, "old"), sample(0.03, "new")
     assert not two_writers([old, new, sample(0.4, "new", "u:1-9"), sample(0.4, "old")])
