@@ -119,7 +119,7 @@ DRILLS = (
         "primary-killed",
         "mysqld of the primary is killed; a replica takes over while reads go on.",
         primary_killed,
-        Limits(write_gap=10.0, read_gap=1.0, failed_reads=0),
+        Limits(write_gap=10.0, read_gap=2.0, failed_reads=0),
         controls=("read-only-at-boot",),
     ),
     Drill(

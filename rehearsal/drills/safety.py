@@ -94,19 +94,27 @@ class Edited:
     pattern: str
     replacement: str
     after: tuple[str, ...] = ()
+    """Commands that follow, both when the feature goes and when it is back."""
+    also_off: tuple[str, ...] = ()
+    """Units that would step in for the feature: masked and stopped meanwhile."""
 
     def __call__(self, stack: Stack) -> UNDO:
         servers = _names(stack, self.role)
-        texts = {server: self.changed(server, _place(stack, server, self.path).read_text()) for server in servers}
-        for server, text in texts.items():
+        before = {server: _place(stack, server, self.path).read_text() for server in servers}
+        for server, text in {server: self.changed(server, text) for server, text in before.items()}.items():
             _write(stack, server, self.path, text)
             _commands(stack, server, self.after)
+            for unit in self.also_off:
+                stack.exec(server, "systemctl", "mask", "--runtime", "--now", unit)
 
         def undo() -> None:
-            for server in servers:
-                # `apply` sees the file that differs from the bundle, and reloads or restarts what it concerns.
-                stack.exec(server, "tripod", "apply", timeout=APPLY_SECONDS)
+            for server, text in before.items():
+                _write(stack, server, self.path, text)
                 _commands(stack, server, self.after)
+                for unit in self.also_off:
+                    stack.exec(server, "systemctl", "unmask", "--runtime", unit)
+                # Starts what was stopped, and sees anything that still differs from the bundle.
+                stack.exec(server, "tripod", "apply", timeout=APPLY_SECONDS)
 
         return undo
 
@@ -185,10 +193,14 @@ READ_UNITS = "systemctl daemon-reload"
 _ALL = (
     Safety(
         "read-only-at-boot",
-        "super_read_only = ON in mysqld's configuration",
+        "super_read_only = ON in mysqld's configuration, and tripod-group, which would fence it",
         "outside its group",
         Edited(
-            Role.DATABASE, "/etc/mysql/mysql.conf.d/zz-tripod.cnf", r"^super_read_only = ON$", "super_read_only = OFF"
+            Role.DATABASE,
+            "/etc/mysql/mysql.conf.d/zz-tripod.cnf",
+            r"^super_read_only = ON$",
+            "super_read_only = OFF",
+            also_off=("tripod-group.service",),
         ),
     ),
     Safety(

@@ -23,7 +23,7 @@ from tests.rehearsal.stack import rehearsal, running
 pytestmark = pytest.mark.rehearsal
 
 SETTINGS = "config:\n  aws:region: eu-central-1\n  tripod:preset: {preset}\n"
-CORE = ("active-load-balancer-lost", "application-killed", "address-at-the-wrong-server")
+CORE = ("active-load-balancer-lost", "application-killed")
 CONTROLS = [(drill.name, control) for drill in DRILLS.values() for control in drill.controls]
 
 
@@ -57,6 +57,7 @@ def test_without_retries_a_killed_application_server_costs_requests(stack: Stack
     assert "retry-on" in stack.exec(stack.topology.load_balancers[0].name, "cat", "/etc/haproxy/haproxy.cfg").stdout
 
 
+@pytest.mark.drill
 def test_evaluating_the_program_again_undoes_neither_a_failover_nor_a_move(stack: Stack, place: Path) -> None:
     scene = Scene(stack, Watch(stack, place))
     holder = scene.holder()
