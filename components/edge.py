@@ -16,16 +16,14 @@ from components.firewall import Firewall
 from components.network import Network
 from components.server import Server
 from topology import ports
+from topology.draining import NLB_CHECK_COUNT, NLB_CHECK_INTERVAL
 from topology.flows import EDGE
 from topology.model import Topology
 from topology.names import Edge as Kind
 
 LISTENERS = {"http": ports.HTTP, "https": ports.HTTPS}
 
-# Seconds. Health checks of a Network Load Balancer: 5 is the shortest interval, 2 the smallest count, so a lost
-# load balancer costs its share of requests for about ten seconds.
-CHECK_INTERVAL, CHECK_COUNT = 5, 2
-# How long a leaving load balancer may finish its requests.
+# Seconds. How long a leaving load balancer may finish its requests.
 DRAIN = 30
 
 RECORD_TTL = 60
@@ -159,13 +157,23 @@ class EdgeTargets(pulumi.ComponentResource):
             preserve_client_ip="false",
             deregistration_delay=DRAIN,
             health_check=aws.lb.TargetGroupHealthCheckArgs(
-                protocol="TCP",
-                interval=CHECK_INTERVAL,
-                # A TCP check's own default is 10 s, and AWS refuses a timeout above the interval.
-                timeout=CHECK_INTERVAL,
-                healthy_threshold=CHECK_COUNT,
-                unhealthy_threshold=CHECK_COUNT,
+                # HAProxy's own word, which turns bad before a planned stop; its open port would say nothing.
+                protocol="HTTP",
+                port=str(ports.HAPROXY_HEALTH),
+                path="/healthz",
+                matcher="200",
+                interval=NLB_CHECK_INTERVAL,
+                # AWS refuses a timeout above the interval.
+                timeout=NLB_CHECK_INTERVAL,
+                healthy_threshold=NLB_CHECK_COUNT,
+                unhealthy_threshold=NLB_CHECK_COUNT,
             ),
+            # A load balancer that drains is unhealthy for the checks, and must finish what it has begun.
+            target_health_states=[
+                aws.lb.TargetGroupTargetHealthStateArgs(
+                    enable_unhealthy_connection_termination=False, unhealthy_draining_interval=DRAIN
+                )
+            ],
             tags={"Name": f"tripod-{args.topology.stack}-{port}"},
             opts=child,
         )

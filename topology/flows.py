@@ -72,8 +72,9 @@ def _ways_in(topology: Topology) -> Iterator[Flow]:
     if topology.edge is Edge.NLB:
         yield Flow(WORLD, EDGE, "tcp", ports.HTTPS, "visitors")
         yield Flow(WORLD, EDGE, "tcp", ports.HTTP, "visitors, redirected to HTTPS")
-        yield Flow(EDGE, Role.LOAD_BALANCER, "tcp", ports.HTTPS, "visitors and health checks")
-        yield Flow(EDGE, Role.LOAD_BALANCER, "tcp", ports.HTTP, "visitors and health checks")
+        yield Flow(EDGE, Role.LOAD_BALANCER, "tcp", ports.HTTPS, "visitors")
+        yield Flow(EDGE, Role.LOAD_BALANCER, "tcp", ports.HTTP, "visitors")
+        yield Flow(EDGE, Role.LOAD_BALANCER, "tcp", ports.HAPROXY_HEALTH, "health checks")
         return
     yield Flow(WORLD, Role.LOAD_BALANCER, "tcp", ports.HTTPS, "visitors")
     yield Flow(WORLD, Role.LOAD_BALANCER, "tcp", ports.HTTP, "visitors, redirected to HTTPS")

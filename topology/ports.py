@@ -12,6 +12,9 @@ APP = 8080
 # HAProxy's own /metrics and /healthz, on the server's private address only.
 HAPROXY_METRICS = 8404
 
+# HAProxy's health for the Network Load Balancer, whose checks begin with the PROXY protocol's header.
+HAPROXY_HEALTH = 8405
+
 # mysqld's `port` and Group Replication's `group_replication_local_address`; 33061 is the manual's example.
 MYSQL = 3306
 GROUP_REPLICATION = 33061

@@ -120,6 +120,10 @@ class TargetGroup(Kind):
         "preserveClientIp": "preserve_client_ip.enabled",
         "connectionTermination": "deregistration_delay.connection_termination.enabled",
     }
+    HEALTH_ATTRIBUTES: ClassVar[dict[str, str]] = {
+        "enableUnhealthyConnectionTermination": "target_health_state.unhealthy.connection_termination.enabled",
+        "unhealthyDrainingInterval": "target_health_state.unhealthy.draining_interval_seconds",
+    }
 
     def create(self, name: str, inputs: Inputs) -> Outcome:
         group = self.aws.client("elbv2").create_target_group(
@@ -142,6 +146,8 @@ class TargetGroup(Kind):
 
     def _attributes(self, arn: str, inputs: Inputs) -> None:
         wanted = attributes(inputs, self.ATTRIBUTES)
+        for state in inputs.get("targetHealthStates") or []:
+            wanted += attributes(state, self.HEALTH_ATTRIBUTES)
         if wanted:
             self.aws.client("elbv2").modify_target_group_attributes(TargetGroupArn=arn, Attributes=wanted)
 

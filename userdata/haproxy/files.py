@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from topology import flows, names, ports
+from topology.draining import drain_seconds
 from topology.model import Server, Topology
 from topology.names import Edge, Role
 from userdata import paths
@@ -33,7 +34,12 @@ def files(topology: Topology, server: Server) -> Part:
             File(CONFIGURATION, configuration(topology, server)),
             File(
                 f"{paths.SYSTEMD}/haproxy.service.d/tripod.conf",
-                render(HERE, "haproxy.service.d.conf.j2", library=paths.LIBRARY),
+                render(
+                    HERE,
+                    "haproxy.service.d.conf.j2",
+                    library=paths.LIBRARY,
+                    drain=drain_seconds(topology.edge) if server.has(Role.LOAD_BALANCER) else 0,
+                ),
             ),
         ),
         secrets=_certificate(topology) if server.has(Role.LOAD_BALANCER) else (),
