@@ -17,6 +17,7 @@ from typing import Any
 
 import click
 import requests
+from requests.adapters import HTTPAdapter
 
 from rehearsal.drills.record import Kind, Request, write_lines
 
@@ -37,6 +38,19 @@ class Plan:
     pace: float
     writers: int
     readers: int
+    name: str | None = None
+    """What the certificate must be for, where it does not carry the addresses."""
+
+
+class NamedAdapter(HTTPAdapter):
+    """Connects to an address and wants the certificate of a name, as a client does that has resolved it."""
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+        super().__init__()
+
+    def init_poolmanager(self, *arguments: Any, **named: Any) -> None:
+        super().init_poolmanager(*arguments, server_hostname=self._name, assert_hostname=self._name, **named)
 
 
 class Client:
@@ -106,9 +120,12 @@ class Client:
         status, error, retry_after = 0, "", ""
         answer: dict[str, Any] = {}
         try:
-            response = requests.request(
-                method, url + path, json=body, timeout=timeout, verify=self.plan.ca_file, allow_redirects=False
-            )
+            with requests.Session() as session:
+                if self.plan.name:
+                    session.mount("https://", NamedAdapter(self.plan.name))
+                response = session.request(
+                    method, url + path, json=body, timeout=timeout, verify=self.plan.ca_file, allow_redirects=False
+                )
             status, retry_after = response.status_code, response.headers.get("retry-after", "")
             answer = response.json() if "json" in response.headers.get("content-type", "") else {}
             if "error" in answer:
@@ -132,6 +149,7 @@ class Client:
 
 @click.command()
 @click.option("--url", "urls", multiple=True, required=True, help="Address of the site, such as https://203.0.113.10.")
+@click.option("--name", default=None, help="Name that the certificate must carry. Default: the address asked.")
 @click.option("--ca", "ca_file", required=True, type=click.Path(exists=True, dir_okay=False))
 @click.option("--seconds", default=60.0, help="End after so long.")
 @click.option("--pace", default=0.02, help="Seconds between two writes, and between two reads.")
@@ -139,10 +157,17 @@ class Client:
 @click.option("--readers", default=4)
 @click.option("--out", required=True, type=click.Path(dir_okay=False, path_type=Path))
 def main(
-    urls: tuple[str, ...], ca_file: str, seconds: float, pace: float, writers: int, readers: int, out: Path
+    urls: tuple[str, ...],
+    name: str | None,
+    ca_file: str,
+    seconds: float,
+    pace: float,
+    writers: int,
+    readers: int,
+    out: Path,
 ) -> None:
     """Read from and write to a site at a steady pace until the time is over or standard input ends."""
-    Client(Plan(urls, ca_file, seconds, pace, writers, readers)).run(out)
+    Client(Plan(urls, ca_file, seconds, pace, writers, readers, name)).run(out)
 
 
 if __name__ == "__main__":

@@ -88,6 +88,11 @@ class Stack:
         """Public addresses that lead to a host at this moment."""
         return [str(address) for address in self.daemon.ask("ping")["addresses"]]
 
+    def site_name(self) -> str | None:
+        """The DNS name that the site's certificate carries in the place of addresses (a load balancer's), if any."""
+        names = self.daemon.ask("ping")["names"]
+        return str(names[0]) if names else None
+
     def elastic(self) -> dict[str, str]:
         """Private address of the server that each Elastic IP leads to at this moment, by public address."""
         found: dict[str, str] = self.daemon.ask("elastic")["elastic"]

@@ -117,6 +117,8 @@ def _client(stack: Stack, out: Path, pace: float, seconds: float) -> subprocess.
     if not urls:
         raise RehearsalError(f"stack {stack.name} has no public address that leads to a host")
     words = ["nsenter", f"--net=/run/netns/{stack.world}", "--", sys.executable, "-m", "rehearsal.drills.client"]
+    name = stack.site_name()
+    words += ["--name", name] if name else []
     words += [*urls, "--ca", stack.ca_file, "--seconds", str(seconds), "--pace", str(pace), "--out", str(out)]
     return subprocess.Popen(
         words,
