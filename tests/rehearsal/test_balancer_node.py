@@ -159,7 +159,7 @@ def test_connections_to_a_target_that_falls_sick(node, targets, closes):
 
 @pytest.mark.parametrize("closes", [True, False])
 def test_a_deregistered_target_drains(node, targets, closes):
-    settings = {"drain": 0.5, "close_when_drained": closes}
+    settings = {"drain": 6.0, "close_when_drained": closes}
     port = configure(node, group(*targets, **settings))
     for target in targets:
         wait_state(node, target, State.HEALTHY)
@@ -173,15 +173,16 @@ def test_a_deregistered_target_drains(node, targets, closes):
     with kept:
         kept.sendall(b"in flight")
         assert b"in" in kept.recv(4096)
-        wait_until("it has drained", lambda: (ARN, targets[0].endpoint) not in node.states(), timeout=10)
+        wait_until("it has drained", lambda: (ARN, targets[0].endpoint) not in node.states(), timeout=30)
         if closes:
             assert ended(kept)
 
 
 def test_without_targets_a_connection_is_reset(node):
     port = configure(node, group())
-    with socket.create_connection(("127.0.0.1", port), timeout=10) as client:
-        assert ended(client)
+    # The reset may come before connect() has returned.
+    with pytest.raises(ConnectionResetError), socket.create_connection(("127.0.0.1", port), timeout=10) as client:
+        client.recv(1)
 
 
 def test_it_ends_with_all_its_connections(node, targets):

@@ -8,7 +8,7 @@ from hypothesis import HealthCheck, given, settings
 from tests.userdata.haproxy_parser import parse
 from tests.userdata.topologies import OWN_APPLICATION, PRESET_SERVERS, build, preset, topologies
 from topology import ports
-from topology.names import Role
+from topology.names import Edge, Role
 from userdata.haproxy.files import CERTIFICATE, KEY, configuration, files
 
 FEW = settings(max_examples=40, suppress_health_check=[HealthCheck.too_slow])
@@ -57,13 +57,30 @@ WITH_HAPROXY = [(n, s) for n, s in PRESET_SERVERS if files(preset(n), preset(n).
 
 
 @pytest.mark.parametrize("name,server", WITH_HAPROXY)
-def test_only_three_ports_are_not_on_loopback(name, server):
+def test_only_declared_ports_are_not_on_loopback(name, server):
     topology = preset(name)
     address = str(topology.server(server).address)
     binds = [words[0] for section in sections(topology, server).values() for words in section.all("bind")]
     outside = {bind for bind in binds if not bind.startswith("127.0.0.1:")}
     balancer = topology.server(server).has(Role.LOAD_BALANCER)
-    assert outside == {f"{address}:8404"} | ({":80", ":443"} if balancer else set())
+    checked = {f"{address}:8405"} if topology.edge is Edge.NLB and balancer else set()
+    assert outside == {f"{address}:8404"} | checked | ({":80", ":443"} if balancer else set())
+
+
+@pytest.mark.parametrize("name,seconds", [("reference", None), ("active-passive", "5"), ("active-active", "15")])
+def test_a_load_balancer_with_a_peer_drains_before_it_stops(name, seconds):
+    topology = preset(name)
+    part = files(topology, topology.server("server-1"))
+    unit = next(file.content for file in part.files if file.path.endswith("haproxy.service.d/tripod.conf"))
+    stops = [line.split()[-1] for line in unit.splitlines() if line.startswith("ExecStop=")]
+    assert stops == ([seconds] if seconds else [])
+
+
+def test_the_health_that_the_edge_sees_turns_bad_while_draining():
+    found = sections(preset("active-active"), "server-1")
+    for section in ("metrics", "health"):
+        assert "var(proc.draining)" in " ".join(found[section].one("monitor"))
+    assert "accept-proxy" in found["health"].one("bind")
 
 
 def test_tls():

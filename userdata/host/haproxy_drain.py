@@ -1,7 +1,7 @@
 """Let the edge take this load balancer out before HAProxy stops: ExecStop of haproxy.service.
 
 Usage: python3 -m host.haproxy_drain SECONDS. HAProxy's health is bad from now on, and it serves as before for SECONDS;
-systemd then stops it softly. systemd runs this after a crash as well, where there is nothing to wait for.
+systemd then stops it. systemd runs this after a crash as well, where there is nothing to wait for.
 """
 
 from __future__ import annotations
