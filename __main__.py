@@ -4,6 +4,7 @@ import gc
 
 import pulumi
 
+from components.backups import Backups, BackupsArgs
 from components.bundle import Bucket, BucketArgs, Programs, ProgramsArgs
 from components.certificates import Authority, AuthorityArgs
 from components.configuration import configure
@@ -37,6 +38,8 @@ if topology.tls.mode == "self-signed":
 
 bucket_name = names.bucket(stack, account.id, topology.region)
 bucket = Bucket("bucket", BucketArgs(bucket_name, account.partition), opts)
+backup_name = names.backup_bucket(stack, account.id, topology.region)
+Backups("backups", BackupsArgs(backup_name, account.partition, topology.backup.keep_days), opts)
 programs = Programs("programs", ProgramsArgs(bucket), opts)
 shared = (account, found.image, network, firewall, bucket, bucket_name, programs, authority, parameters)
 servers = {spec.name: Server(spec.name, ServerArgs(topology, spec, *shared), opts) for spec in topology.servers}

@@ -41,11 +41,13 @@ def server_policy(
     topology: Topology, server: Server, *, account: Account, bucket: str, parameters: Sequence[str]
 ) -> str:
     """The policy of one server's role, as JSON. `parameters` are the names it reads at apply time."""
+    backups = names.backup_bucket(topology.stack, account.id, topology.region)
     statements = [
         *_session_manager(),
         *_bundle(topology, server, account, bucket),
         *_parameters(topology, server, account, parameters),
         *_address(topology, server, account),
+        *_backups(server, account, backups),
     ]
     return json.dumps({"Version": "2012-10-17", "Statement": statements})
 
@@ -170,3 +172,23 @@ def _address(topology: Topology, server: Server, account: Account) -> Iterator[S
     }
     # Describing cannot be limited to a resource.
     yield {"Sid": "SeeAddress", "Effect": "Allow", "Action": "ec2:DescribeAddresses", "Resource": "*"}
+
+
+def _backups(server: Server, account: Account, bucket: str) -> Iterator[Statement]:
+    if not server.has(Role.DATABASE):
+        return
+    arn = f"arn:{account.partition}:s3:::{bucket}"
+    yield {
+        "Sid": "WriteAndReadBackups",
+        "Effect": "Allow",
+        "Action": ["s3:PutObject", "s3:GetObject", "s3:AbortMultipartUpload"],
+        "Resource": f"{arn}/*",
+    }
+    yield {"Sid": "ListBackups", "Effect": "Allow", "Action": "s3:ListBucket", "Resource": arn}
+    # A server that was broken into must not take the backups with it; old versions stay whatever it writes.
+    yield {
+        "Sid": "NeverDeleteBackups",
+        "Effect": "Deny",
+        "Action": ["s3:DeleteObject", "s3:DeleteObjectVersion", "s3:PutBucket*", "s3:PutLifecycleConfiguration"],
+        "Resource": [arn, f"{arn}/*"],
+    }

@@ -10,6 +10,7 @@ import click
 
 from operations import configuration, shell, site, status
 from operations.aws import Aws
+from operations.backup_cli import register
 from operations.command import Runner, SsmRunner
 from operations.deadline import Deadline
 from operations.errors import OperationError
@@ -247,3 +248,11 @@ def _expected(aws: Aws, fleet: Fleet, given: str | None) -> dict[str, str]:
     if reason is not None:
         click.echo(f"Note: {reason}", err=True)
     return expected
+
+
+def _open_stack(stack: str, region: str | None) -> tuple[Fleet, Runner]:
+    _, fleet, runner = _open(stack, region)
+    return fleet, runner
+
+
+register(main, _open_stack)

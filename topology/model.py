@@ -72,6 +72,14 @@ class Application:
 
 
 @dataclass(frozen=True)
+class Backup:
+    """When the nightly backup starts (hour of the day, UTC) and how many days it is kept."""
+
+    hour: int = 2
+    keep_days: int = 35
+
+
+@dataclass(frozen=True)
 class Topology:
     """A whole stack. Built by :func:`topology.settings.build_topology`, which has checked it."""
 
@@ -86,6 +94,7 @@ class Topology:
     domain: str | None = None
     hosted_zone_id: str | None = None
     tls: Tls = field(default_factory=Tls)
+    backup: Backup = field(default_factory=Backup)
     application: Application | None = None
     image: str | None = None
     architecture: str = "x86_64"

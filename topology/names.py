@@ -114,6 +114,11 @@ def bucket(stack: str, account_id: str, region: str) -> str:
     return f"{PROJECT}-{stack}-{account_id}-{region}"
 
 
+def backup_bucket(stack: str, account_id: str, region: str) -> str:
+    """Name of the bucket of backups and binary logs (at most 63 characters, as :func:`bucket`)."""
+    return f"{PROJECT}-{stack}-bk-{account_id}-{region}"
+
+
 def manifest_key(server: str) -> str:
     """Object key of a server's manifest."""
     return f"servers/{server}/manifest.json"

@@ -65,6 +65,13 @@ class TlsSettings(_Section):
     key_parameter: _Text = None
 
 
+class BackupSettings(_Section):
+    """The `backup` object. `hour` is in UTC; `keep_days` is how long a backup and its binary logs are kept."""
+
+    hour: int = Field(default=2, ge=0, le=23)
+    keep_days: int = Field(default=35, ge=2, le=3650)
+
+
 class ApplicationSettings(_Section):
     """The `application` object: all five keys or none."""
 
@@ -92,6 +99,7 @@ class Settings(_Section):
     hosted_zone_id: _Text = None
     tls: Annotated[TlsSettings, BeforeValidator(_decode)] = Field(default_factory=TlsSettings)
     application: Annotated[ApplicationSettings | None, BeforeValidator(_empty_is_absent)] = None
+    backup: Annotated[BackupSettings, BeforeValidator(_decode)] = Field(default_factory=BackupSettings)
     verify: bool = True
     verify_timeout_minutes: int = Field(default=15, ge=1, le=120)
     tags: Annotated[dict[str, str], BeforeValidator(_decode)] = Field(default_factory=dict)
@@ -127,6 +135,8 @@ def _section(location: tuple[int | str, ...]) -> type[_Section]:
             return ServerSettings
         case ("tls", *_):
             return TlsSettings
+        case ("backup", *_):
+            return BackupSettings
         case ("application", *_):
             return ApplicationSettings
         case _:

@@ -9,6 +9,7 @@ from collections.abc import Callable
 
 from topology.model import Server, Topology
 from userdata.app.files import files as app
+from userdata.backup.files import files as backup
 from userdata.base.files import files as base
 from userdata.boot.files import user_data
 from userdata.bundle import Bundle, Part
@@ -19,7 +20,7 @@ from userdata.prometheus.files import files as prometheus
 
 __all__ = ["PARTS", "bundle", "user_data"]
 
-PARTS: tuple[Callable[[Topology, Server], Part], ...] = (base, mysql, haproxy, app, keepalived, prometheus)
+PARTS: tuple[Callable[[Topology, Server], Part], ...] = (base, mysql, backup, haproxy, app, keepalived, prometheus)
 """The service folders, in the order in which their units start: a way to the database before its users."""
 
 # Units that a package or the image may start although this server has no use for them. Whatever no part asks for
@@ -35,6 +36,8 @@ OWNED_UNITS = (
     "ssh.service",
     "ssh.socket",
     "tripod-app.service",
+    "tripod-backup.timer",
+    "tripod-binlog.service",
     "tripod-floating-address.service",
     "tripod-group.service",
     "tripod-role-check.service",

@@ -65,6 +65,9 @@ class GtidSet:
     def __sub__(self, other: GtidSet) -> GtidSet:
         return self._of({s: _minus(mine, other.intervals.get(s, ())) for s, mine in self.intervals.items()})
 
+    def __and__(self, other: GtidSet) -> GtidSet:
+        return self - (self - other)
+
     def __le__(self, other: GtidSet) -> bool:
         """Whether every transaction of this set is in `other` (MySQL's GTID_SUBSET)."""
         return not self - other

@@ -1,0 +1,113 @@
+"""The commands `backup` and `restore` of `python -m operations`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import click
+
+from operations.backups import restore_stack, worker
+from operations.command import Runner
+from operations.deadline import Deadline
+from operations.fleet import Fleet
+from operations.jobs import run_job
+from operations.progress import Progress
+from operations.tables import console, terminal_table
+
+Open = Callable[[str, str | None], tuple[Fleet, Runner]]
+
+_stack = click.option("--stack", required=True, metavar="NAME", help="The stack, as `pulumi stack` names it.")
+_region = click.option("--region", metavar="NAME", help="AWS region. Default: the AWS environment's.")
+_server = click.option("--server", metavar="NAME", help="The server that does it. Default: a replica.")
+_timeout = click.option(
+    "--timeout", type=click.FloatRange(min=1), default=21600, show_default=True, metavar="SECONDS", help="Deadline."
+)
+
+
+def register(main: click.Group, open_stack: Open) -> None:
+    """Add the commands to `main`; `open_stack` finds a stack and the way to its servers."""
+
+    @main.group()
+    def backup() -> None:
+        """Backups of the database in S3."""
+
+    def job(command: str, stack: str, region: str | None, server: str | None, timeout: float) -> dict[str, Any]:
+        fleet, runner = open_stack(stack, region)
+        chosen = worker(runner, fleet, server)
+        return run_job(runner, chosen, Progress(click.echo), Deadline(timeout), command, gentle=command != "list")
+
+    @backup.command()
+    @_stack
+    @_region
+    @_server
+    @_timeout
+    def now(stack: str, region: str | None, server: str | None, timeout: float) -> None:
+        """Make a backup now."""
+        made = job("now", stack, region, server, timeout)
+        click.echo(f"Backup {made['id']}, {made['size'] / 1e6:.1f} MB compressed, holds {made['gtids']}.")
+
+    @backup.command(name="list")
+    @_stack
+    @_region
+    @_server
+    def show(stack: str, region: str | None, server: str | None) -> None:
+        """The backups, and how far the binary logs reach."""
+        found = job("list", stack, region, server, 300)
+        rows = [[one["id"], one["server"], one["at"], f"{one['size'] / 1e6:.1f} MB"] for one in found["backups"]]
+        title = f"Backups of stack {stack}, timeline {found['timeline']}"
+        console().print(terminal_table(title, ["backup", "made by", "at", "size"], rows))
+        click.echo(f"{found['logs']} binary logs, until {found['until'] or 'none yet'}.")
+
+    @backup.command()
+    @_stack
+    @_region
+    @_server
+    @_timeout
+    def verify(stack: str, region: str | None, server: str | None, timeout: float) -> None:
+        """Read every backup and binary log and compare digests; look for gaps."""
+        found = job("verify", stack, region, server, timeout)
+        click.echo(f"{found['objects']} objects, {found['bytes'] / 1e6:.1f} MB: all as they were sent, without a gap.")
+
+    @main.command()
+    @_stack
+    @_region
+    @_server
+    @_timeout
+    @click.option("--to", metavar="TIME", help='To the last commit at or before this, as "2026-11-23T10:15:00Z".')
+    @click.option("--to-gtid", metavar="GTIDS", help="To this transaction, included.")
+    @click.option("--latest", is_flag=True, help="To the last transaction in the bucket.")
+    @click.option("--into", metavar="NAME", help="Into a scratch directory of this name on the server.")
+    @click.option("--confirm", metavar="STACK", help="Replace the data of the stack itself; its name once more.")
+    def restore(
+        *,
+        stack: str,
+        region: str | None,
+        server: str | None,
+        timeout: float,
+        to: str | None,
+        to_gtid: str | None,
+        latest: bool,
+        into: str | None,
+        confirm: str | None,
+    ) -> None:
+        """Restore the database to a moment or a transaction: into a scratch directory, or the stack itself."""
+        if [to is not None, to_gtid is not None, latest].count(True) != 1:
+            raise click.UsageError("Give one of --to, --to-gtid and --latest.")
+        if (into is None) == (confirm is None):
+            raise click.UsageError(
+                "Give --into NAME for a scratch copy, or --confirm STACK to replace the stack's data."
+            )
+        if confirm is not None and confirm != stack:
+            raise click.UsageError(f"--confirm says '{confirm}', but the stack is '{stack}'. Nothing was done.")
+        words = ("--to", to) if to else ("--to-gtid", to_gtid) if to_gtid else ()
+        fleet, runner = open_stack(stack, region)
+        chosen = worker(runner, fleet, server)
+        progress, deadline = Progress(click.echo), Deadline(timeout)
+        if into is not None:
+            done = run_job(runner, chosen, progress, deadline, "restore", "--name", into, *words, gentle=True)
+            click.echo(f"Restored on {chosen.name} into {done['directory']}: {done['text']}.")
+        else:
+            done = restore_stack(runner, fleet, progress, deadline, chosen, words)
+            click.echo(f"Restored stack '{stack}': {done['text']}. {deadline.elapsed:.0f} s until the group was whole.")
+        click.echo(f"It holds {done['gtids']}.")

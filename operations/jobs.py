@@ -1,0 +1,56 @@
+"""Long work on a server: started through Run Command as a unit of its own, then looked at until it has ended.
+
+It goes on when the connection is lost, and its journal is that of its unit.
+"""
+
+from __future__ import annotations
+
+import json
+import shlex
+import uuid
+from typing import Any
+
+from operations.command import Runner
+from operations.deadline import Deadline
+from operations.errors import CommandFailedError, OperationError
+from operations.fleet import FleetServer
+from operations.progress import Progress
+
+_POLL_SECONDS = 1.0
+_CALL_SECONDS = 60.0
+
+
+def run_job(
+    runner: Runner, server: FleetServer, progress: Progress, deadline: Deadline, *words: str, gentle: bool = False
+) -> dict[str, Any]:
+    """Run `host.backup_command WORDS` on a server; its result.
+
+    `gentle` gives it what is left of processor and disk. Raises OperationError with the program's own message when it
+    fails, or when it has not ended within `deadline` (it then goes on by itself).
+    """
+    name = f"tripod-job-{words[0]}-{uuid.uuid4().hex[:8]}"
+    file = f"/run/tripod-backup/{name}.json"
+    slow = ["--property=Nice=10", "--property=IOSchedulingClass=idle", "--property=MemoryMax=1G"] if gentle else []
+    unit = ["systemd-run", "--quiet", "--collect", f"--unit={name}", *slow]
+    unit += ["--setenv=PYTHONPATH=/usr/local/lib/tripod", "--setenv=HOME=/root", "--setenv=PYTHONUNBUFFERED=1"]
+    command = [*unit, "python3", "-P", "-m", "host.backup_command", *words, "--job", file]
+    runner.run(server, shlex.join(command), _CALL_SECONDS).require(f"starting {name}")
+    look = f"cat {file} 2>/dev/null || systemctl show --property=ActiveState {name}.service"
+
+    def ended() -> dict[str, Any] | None:
+        text = runner.run(server, look, _CALL_SECONDS).stdout.strip()
+        if text.startswith("ActiveState="):
+            if text in ("ActiveState=inactive", "ActiveState=failed"):
+                raise CommandFailedError(f"{server.name}: {name} ended without a word; see journalctl -u {name}")
+            return None
+        state: dict[str, Any] = json.loads(text)
+        progress.report(server.name, str(state["step"]))
+        return state if state["done"] else None
+
+    state = deadline.poll(ended, _POLL_SECONDS)
+    if state is None:
+        raise OperationError(f"{server.name}: {name} has not ended; it goes on there, see journalctl -u {name}")
+    if state["error"]:
+        raise OperationError(f"{server.name}: {state['error']}")
+    result: dict[str, Any] = state["result"]
+    return result

@@ -1,0 +1,1 @@
+"""Backups and binary logs, from a database server to S3."""

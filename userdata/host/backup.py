@@ -1,0 +1,121 @@
+"""Makes a backup: a clone of this member by MySQL itself, proved by starting it, compressed and streamed to S3."""
+
+from __future__ import annotations
+
+import ssl
+import subprocess
+import time
+import uuid
+from contextlib import closing
+from datetime import UTC, datetime
+from typing import Any
+
+import pymysql
+import pymysql.cursors
+
+from . import backup_mysqld
+from .backup_mysqld import Report
+from .backup_plan import Backup
+from .backup_store import BackupError, Store
+from .database import Connection, Database
+
+# A clone of a full data volume at a slow volume's pace takes hours.
+CLONE_SECONDS = 6 * 3600.0
+# A try at a backup does nothing when there is one that is younger than this.
+NIGHT_SECONDS = 12 * 3600.0
+
+_TURN = """
+SELECT member_host FROM performance_schema.replication_group_members
+WHERE member_state = 'ONLINE' AND (member_role = 'SECONDARY' OR
+  (SELECT COUNT(*) FROM performance_schema.replication_group_members WHERE member_state = 'ONLINE') = 1)
+"""
+
+
+def whose_turn() -> str | None:
+    """The server that makes the backup: the first ONLINE replica by name; a primary only when it is alone."""
+    with Connection(seconds=30) as connection:
+        names = [row["member_host"] for row in connection.rows(_TURN)]
+    return min(names, key=lambda name: (len(name), name), default=None)
+
+
+def due(store: Store, database: Database, now: float) -> str | None:
+    """Why this server makes no backup now; None when it has the turn, which is then claimed."""
+    backups = find(store, store.timeline())
+    if any(now - backup.copied / 1e6 < NIGHT_SECONDS for backup in backups):
+        return "this night's backup is there already"
+    turn = whose_turn()
+    if turn != database.server:
+        return f"it is the turn of {turn or 'nobody: no member is ONLINE'}"
+    hour = datetime.fromtimestamp(now, UTC).strftime("%Y-%m-%dT%H")
+    if not store.create(f"data/claims/{hour}.json", {"server": database.server, "at": now}):
+        return "another server claimed this hour's backup"
+    return None
+
+
+def find(store: Store, timeline: int) -> list[Backup]:
+    """The backups of a timeline, oldest first."""
+    keys = [key for key in store.keys(f"data/{timeline:04d}/backups/") if key.endswith("/manifest.json")]
+    return sorted((Backup.from_json(store.read(key)) for key in keys), key=lambda backup: backup.copied)
+
+
+def make(store: Store, database: Database, report: Report) -> Backup:
+    """Make one now. Raises BackupError, pymysql.MySQLError, OSError or botocore's errors; nothing is left then."""
+    started = datetime.now(UTC)
+    name = f"{started.strftime('%Y%m%dT%H%M%SZ')}-{database.server}-{uuid.uuid4().hex[:6]}"
+    scratch = backup_mysqld.make(f"clone-{name}")
+    try:
+        report("cloning")
+        _clone(database, str(scratch.data))
+        copied = int(time.time() * 1_000_000)
+        # Starting the copy proves it, and only then is it known what it holds.
+        report("starting the copy")
+        scratch.start()
+        gtids = scratch.executed()
+        with scratch.connect(30) as connection:
+            version = str(connection.row("SELECT @@version AS version")["version"])
+        scratch.stop()
+        report("compressing and sending")
+        prefix = f"data/{store.timeline():04d}/backups/{name}"
+        backup = Backup(name, database.server, version, gtids, copied, _send(store, f"{prefix}/data.tar.zst", scratch))
+        manifest: dict[str, Any] = {
+            **backup.to_json(),
+            "started": started.isoformat(),
+            "ended": datetime.now(UTC).isoformat(),
+        }
+        store.write(f"{prefix}/manifest.json", manifest)
+    finally:
+        scratch.remove()
+    return backup
+
+
+def _clone(database: Database, directory: str) -> None:
+    """CLONE LOCAL as the backup account, over TLS."""
+    connection = pymysql.connect(
+        host=database.me.address,
+        port=database.mysql_port,
+        user="backup",
+        password=database.password("backup"),
+        ssl=ssl.create_default_context(cafile=database.ca_file),
+        connect_timeout=10,
+        read_timeout=CLONE_SECONDS,
+        autocommit=True,
+    )
+    with closing(connection), connection.cursor() as cursor:
+        cursor.execute("CLONE LOCAL DATA DIRECTORY = %s", (directory,))
+
+
+def _send(store: Store, key: str, scratch: backup_mysqld.Scratch) -> Any:
+    tar = ["tar", "--create", "--file=-", f"--directory={scratch.data}", "."]
+    with (
+        subprocess.Popen(tar, stdout=subprocess.PIPE) as packing,
+        subprocess.Popen(
+            ["zstd", "--quiet", "-3", "--stdout"], stdin=packing.stdout, stdout=subprocess.PIPE
+        ) as squeezing,
+    ):
+        assert packing.stdout is not None and squeezing.stdout is not None  # noqa: S101, PT018  both are pipes
+        packing.stdout.close()
+        stored = store.upload(key, squeezing.stdout)
+        codes = packing.wait(), squeezing.wait()
+    if any(codes):
+        raise BackupError(f"tar and zstd ended with {codes}: the object {key} is incomplete and has no manifest")
+    return stored

@@ -1,0 +1,118 @@
+"""A throw-away mysqld: on a private socket in a directory of its own, without network, group or binary log."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pymysql
+
+from .backup_store import BackupError
+from .database import Connection
+from .gtid import GtidSet
+
+DIRECTORY = Path("/var/lib/tripod/backup")
+"""On the data volume, where mysqld's AppArmor profile lets it write (userdata/backup)."""
+
+START_SECONDS = 600.0
+STOP_SECONDS = 300.0
+
+
+class Scratch:
+    """One such mysqld on `directory`/data. Root of the operating system is root in it, as on every server."""
+
+    def __init__(self, directory: Path, user: str = "mysql") -> None:
+        self.directory = directory
+        self.data = directory / "data"
+        self.socket = directory / "mysqld.sock"
+        self._user = user
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> None:
+        """Start and wait until it answers. BackupError with the end of its log when it does not."""
+        log = self.directory / "mysqld.log"
+        command = [
+            "mysqld",
+            "--no-defaults",
+            f"--datadir={self.data}",
+            f"--socket={self.socket}",
+            f"--pid-file={self.directory / 'mysqld.pid'}",
+            f"--log-error={log}",
+            "--skip-networking",
+            "--mysqlx=OFF",
+            "--skip-log-bin",
+            "--gtid-mode=ON",
+            "--enforce-gtid-consistency=ON",
+            "--server-id=1",
+            "--skip-replica-start",
+            "--relay-log=relay",
+            "--event-scheduler=OFF",
+            "--auto-generate-certs=OFF",
+            "--caching-sha2-password-auto-generate-rsa-keys=OFF",
+            "--sql-generate-invisible-primary-key=ON",
+            "--performance-schema=OFF",
+            "--innodb-buffer-pool-size=134217728",
+            "--innodb-redo-log-capacity=104857600",
+            "--max-allowed-packet=1073741824",
+            "--default-time-zone=+00:00",
+        ]
+        shutil.chown(self.directory, self._user, self._user)
+        self._process = subprocess.Popen(command, user=self._user, group=self._user, extra_groups=[])
+        deadline = time.monotonic() + START_SECONDS
+        while True:
+            try:
+                self.connect(5).close()
+            except (pymysql.MySQLError, OSError) as error:
+                if self._process.poll() is None and time.monotonic() < deadline:
+                    time.sleep(0.2)
+                    continue
+                tail = log.read_text(errors="replace").splitlines()[-5:] if log.exists() else []
+                raise BackupError(f"mysqld does not start on the copy ({error}): {' | '.join(tail)}") from error
+            return
+
+    def connect(self, seconds: float) -> Connection:
+        """A connection as root; `seconds` bounds each statement."""
+        return Connection(seconds=seconds, socket=str(self.socket))
+
+    def executed(self) -> GtidSet:
+        """Every transaction that it holds."""
+        with self.connect(30) as connection:
+            return GtidSet.parse(connection.row("SELECT @@global.gtid_executed AS executed")["executed"])
+
+    def stop(self) -> None:
+        """End it in order, so that its files are complete."""
+        if self._process is None or self._process.poll() is not None:
+            return
+        self._process.terminate()
+        try:
+            self._process.wait(STOP_SECONDS)
+        except subprocess.TimeoutExpired as error:
+            self._process.kill()
+            self._process.wait()
+            raise BackupError(f"the throw-away mysqld did not end within {STOP_SECONDS:g} s") from error
+
+    def remove(self) -> None:
+        """End it and delete its directory."""
+        if self._process is not None and self._process.poll() is None:
+            self._process.kill()
+            self._process.wait()
+        shutil.rmtree(self.directory, ignore_errors=True)
+
+
+def make(name: str, parent: Path = DIRECTORY) -> Scratch:
+    """An empty scratch directory. BackupError when there is one of that name."""
+    parent.mkdir(mode=0o750, parents=True, exist_ok=True)
+    shutil.chown(parent, "mysql", "mysql")
+    directory = parent / name
+    try:
+        directory.mkdir(mode=0o750)
+    except FileExistsError as error:
+        raise BackupError(f"{directory} exists; remove it, or choose another name") from error
+    shutil.chown(directory, "mysql", "mysql")
+    return Scratch(directory)
+
+
+Report = Callable[[str], None]

@@ -1,0 +1,129 @@
+"""What a restore needs: which backup, which binary logs, up to which transaction. Pure.
+
+A log may be applied when all that came before it in its own server's log (Previous_gtids) is there: so the logs of
+several members complete each other, and the loss of one member, or of one object, leaves no gap. What no chain of logs
+reaches is a gap, and a restore across it is refused.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from .backup_store import BackupError, Stored
+from .binlog import ShippedLog
+from .gtid import GtidSet
+
+
+@dataclass(frozen=True)
+class Backup:
+    """A backup in the bucket. `copied` is when its clone ended: no commit in it is later (microseconds since 1970)."""
+
+    id: str
+    server: str
+    version: str
+    gtids: GtidSet
+    copied: int
+    stored: Stored
+
+    def to_json(self) -> dict[str, Any]:
+        """Its manifest."""
+        return {
+            "format": 1,
+            "id": self.id,
+            "server": self.server,
+            "mysql_version": self.version,
+            "gtids": str(self.gtids),
+            "copied": self.copied,
+            "object": self.stored.to_json(),
+        }
+
+    @classmethod
+    def from_json(cls, raw: dict[str, Any]) -> Backup:
+        """The reverse of to_json. KeyError or ValueError when it is damaged."""
+        stored = Stored.from_json(raw["object"])
+        return cls(
+            raw["id"], raw["server"], raw["mysql_version"], GtidSet.parse(raw["gtids"]), int(raw["copied"]), stored
+        )
+
+
+@dataclass(frozen=True)
+class Target:
+    """Where to stop: after the last commit at or before `moment` (microseconds), after transaction `gtid`, or never."""
+
+    moment: int | None = None
+    gtid: GtidSet | None = None
+
+    def __str__(self) -> str:
+        if self.moment is not None:
+            return moment_text(self.moment)
+        return str(self.gtid) if self.gtid is not None else "the latest transaction"
+
+
+@dataclass(frozen=True)
+class Plan:
+    """The backup, and the logs in the order in which they are applied."""
+
+    backup: Backup
+    logs: tuple[ShippedLog, ...]
+
+
+def moment_text(moment: int) -> str:
+    """Microseconds since 1970 as a time in UTC."""
+    return datetime.fromtimestamp(moment / 1_000_000, UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
+
+
+def plan(backups: Sequence[Backup], logs: Sequence[ShippedLog], present: Collection[str], target: Target) -> Plan:
+    """Choose. `present` are the keys of all objects. BackupError names what lacks when the target is out of reach."""
+    backup = _backup(backups, target)
+    wanted = [log for log in logs if _before(log, target) and log.gtids - backup.gtids]
+    holds, chain, left = backup.gtids, [], sorted(wanted, key=lambda log: (log.first, log.server, log.name))
+    while True:
+        usable = [log for log in left if log.previous <= holds and log.stored.key in present]
+        useful = next((log for log in usable if log.gtids - holds), None)
+        if useful is None:
+            break
+        holds |= useful.gtids
+        chain.append(useful)
+        left.remove(useful)
+        if target.gtid is not None and target.gtid <= holds:
+            return Plan(backup, tuple(chain))
+    known = GtidSet()
+    for log in wanted:
+        known |= log.previous | log.gtids
+    lacking = known - holds
+    if lacking:
+        raise BackupError(_gap(target, lacking, left, present))
+    if target.gtid is not None and not target.gtid <= holds:
+        raise BackupError(f"{target.gtid - holds} is in no backup and in no binary log of this timeline")
+    return Plan(backup, tuple(chain))
+
+
+def _backup(backups: Sequence[Backup], target: Target) -> Backup:
+    if not backups:
+        raise BackupError("there is no backup in this timeline; make one: python -m operations backup now")
+    able = [backup for backup in backups if _holds_nothing_later(backup, target)]
+    if not able:
+        first = min(backups, key=lambda backup: backup.copied)
+        raise BackupError(f"{target} is before the oldest backup, which is of {moment_text(first.copied)} ({first.id})")
+    return max(able, key=lambda backup: backup.copied)
+
+
+def _holds_nothing_later(backup: Backup, target: Target) -> bool:
+    if target.moment is not None:
+        return backup.copied <= target.moment
+    return target.gtid is None or bool(target.gtid - backup.gtids)
+
+
+def _before(log: ShippedLog, target: Target) -> bool:
+    return bool(log.gtids) and (target.moment is None or log.first <= target.moment)
+
+
+def _gap(target: Target, lacking: GtidSet, left: Sequence[ShippedLog], present: Collection[str]) -> str:
+    gone = sorted(log.stored.key for log in left if log.stored.key not in present)
+    blocked = sorted(f"{log.server}/{log.name}" for log in left if log.stored.key in present)
+    where = f"missing objects: {', '.join(gone)}" if gone else "no index names the binary log that held them"
+    after = f"; cannot be applied without them: {', '.join(blocked[:5])}" if blocked else ""
+    return f"there is a gap before {target}: transactions {lacking} cannot be restored ({where}{after})"

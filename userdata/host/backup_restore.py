@@ -1,0 +1,158 @@
+"""Restores a backup and the binary logs after it into a throw-away mysqld, up to the exact transaction."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from . import backup, backup_mysqld, binlog, binlog_ship
+from .backup_mysqld import Report, Scratch
+from .backup_plan import Plan, Target, moment_text, plan
+from .backup_store import BackupError, Store, Stored
+from .binlog import Content
+from .gtid import GtidSet
+
+# The clients' own limit is 64 MiB, a row event may have a gigabyte.
+PACKET = "--max-allowed-packet=1073741824"
+
+
+@dataclass(frozen=True)
+class Restored:
+    """What a restore made. `last` is the latest transaction of the logs that were applied; None when none was."""
+
+    backup: str
+    gtids: GtidSet
+    last: binlog.Transaction | None
+    seconds: float
+    size: int
+    """Bytes of the data directory."""
+    copied: int
+
+    @property
+    def text(self) -> str:
+        """For a person."""
+        held = f"last transaction {self.last.gtid} of {moment_text(self.last.at)}" if self.last else "the backup alone"
+        return f"{held}, {self.size / 1e6:.1f} MB in {self.seconds:.1f} s, from backup {self.backup}"
+
+
+def restore(store: Store, target: Target, name: str, report: Report) -> tuple[Scratch, Restored]:
+    """Restore into /var/lib/tripod/backup/`name`; its mysqld runs. Nothing is left when it fails.
+
+    Raises BackupError, also when the target cannot be reached: nothing has been downloaded then.
+    """
+    started = time.monotonic()
+    timeline = store.timeline()
+    logs, present = binlog_ship.find(store, timeline)
+    chosen = plan(backup.find(store, timeline), logs, present, target)
+    scratch = backup_mysqld.make(name)
+    try:
+        report(f"downloading {chosen.backup.id} ({chosen.backup.stored.size / 1e6:.1f} MB)")
+        scratch.data.mkdir(mode=0o750)
+        _unpack(store, chosen.backup.stored, ["tar", "--extract", "--file=-", f"--directory={scratch.data}"])
+        files = _logs(store, chosen, scratch, report)
+        report("starting mysqld on the copy")
+        scratch.start()
+        last = _apply(chosen, files, scratch, target, report)
+        size = sum(file.lstat().st_size for file in scratch.data.rglob("*") if file.is_file())
+        shutil.rmtree(scratch.directory / "logs")
+        seconds = time.monotonic() - started
+        done = Restored(chosen.backup.id, scratch.executed(), last, seconds, size, chosen.backup.copied)
+    except BaseException:
+        scratch.remove()
+        raise
+    return scratch, done
+
+
+def _unpack(store: Store, stored: Stored, then: Sequence[str], out: Path | None = None) -> None:
+    """Download, decompress, and give to `then` or write to `out`; the digest is checked at the end."""
+    with (
+        subprocess.Popen(["zstd", "--quiet", "-d", "--stdout"], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as swell,
+        subprocess.Popen(list(then), stdin=swell.stdout, stdout=out.open("wb") if out else None) as taking,
+    ):
+        assert swell.stdin is not None and swell.stdout is not None  # noqa: S101, PT018  both are pipes
+        swell.stdout.close()
+        trouble: OSError | None = None
+        try:
+            for block in store.download(stored):
+                if trouble is None:
+                    try:
+                        swell.stdin.write(block)
+                    except OSError as error:  # what is wrong with the content, its digest says better
+                        trouble = error
+        finally:
+            try:
+                swell.stdin.close()
+            except OSError as error:
+                trouble = trouble or error
+        codes = swell.wait(), taking.wait()
+    if any(codes) or trouble:
+        raise BackupError(f"{stored.key} cannot be unpacked (zstd and {then[0]} ended with {codes})")
+
+
+def _logs(store: Store, chosen: Plan, scratch: Scratch, report: Report) -> list[Path]:
+    directory = scratch.directory / "logs"
+    directory.mkdir()
+    files = []
+    for number, log in enumerate(chosen.logs):
+        if number % 25 == 0:
+            report(f"downloading binary logs: {number} of {len(chosen.logs)}")
+        path = directory / f"{number:06d}"
+        _unpack(store, log.stored, ["cat"], path)
+        files.append(path)
+    return files
+
+
+def wanted(content: Content, target: Target) -> tuple[binlog.Transaction, ...]:
+    """Those transactions of a file that the target includes."""
+    if target.moment is not None:
+        return tuple(one for one in content.transactions if one.at <= target.moment)
+    if target.gtid is not None:
+        taken: list[binlog.Transaction] = []
+        lacking = target.gtid & content.gtids
+        if not lacking:
+            return content.transactions
+        for one in content.transactions:
+            taken.append(one)
+            lacking -= GtidSet.parse(one.gtid)
+            if not lacking:
+                break
+        return tuple(taken)
+    return content.transactions
+
+
+def _apply(
+    chosen: Plan, files: Sequence[Path], scratch: Scratch, target: Target, report: Report
+) -> binlog.Transaction | None:
+    taken: dict[str, binlog.Transaction] = {}
+    for path in files:
+        taken |= {one.gtid: one for one in wanted(binlog.read(path), target)}
+    before = scratch.executed()
+    if before != chosen.backup.gtids:
+        raise BackupError(f"the backup holds {before}, its manifest says {chosen.backup.gtids}")
+    gtids = GtidSet.parse(",".join(taken)) - before
+    if gtids:
+        report(f"applying {len(taken)} transactions of {len(files)} binary logs")
+        _run(files, gtids, scratch)
+    after = scratch.executed()
+    if after != before | gtids:
+        raise BackupError(f"the restored database holds {after}, but should hold {before | gtids}")
+    return max((one for one in taken.values()), key=lambda one: one.at, default=None)
+
+
+def _run(files: Sequence[Path], gtids: GtidSet, scratch: Scratch) -> None:
+    reading = ["mysqlbinlog", "--no-defaults", f"--include-gtids={gtids}", *map(str, files)]
+    writing = ["mysql", "--no-defaults", f"--socket={scratch.socket}", "--user=root", "--binary-mode", PACKET]
+    with (
+        subprocess.Popen(reading, stdout=subprocess.PIPE) as source,
+        subprocess.Popen(writing, stdin=source.stdout, stderr=subprocess.PIPE) as sink,
+    ):
+        assert source.stdout is not None and sink.stderr is not None  # noqa: S101, PT018  both are pipes
+        source.stdout.close()
+        complaint = sink.stderr.read().decode(errors="replace").strip()
+        codes = source.wait(), sink.wait()
+    if any(codes):
+        raise BackupError(f"the binary logs cannot be applied (mysqlbinlog and mysql ended with {codes}): {complaint}")

@@ -1,0 +1,102 @@
+"""Ships closed binary logs to S3 (tripod-binlog.service): every member its own, so one lost member leaves no gap."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+import subprocess
+import time
+from pathlib import Path
+
+from .backup_store import BackupError, Store
+from .binlog import ShippedLog, read
+from .database import Connection
+
+DATA = Path("/var/lib/mysql")
+STATE = Path("/var/lib/tripod/backup/shipped.json")
+# What is written is in the bucket after at most this many seconds, a look's pause and the time to send it.
+CLOSE_SECONDS = 20.0
+LOOK_SECONDS = 5.0
+
+log = logging.getLogger("tripod-binlog")
+
+
+class Shipper:
+    """Ships what is new. `server` is this server's name."""
+
+    def __init__(self, store: Store, server: str, data: Path = DATA, state: Path = STATE) -> None:
+        self._store = store
+        self._server = server
+        self._data = data
+        self._state = state
+        self._closed = float("-inf")
+
+    def look(self, *, at_once: bool = False) -> int:
+        """Close the present log when it is due (or `at_once`), send what is closed; how many files were sent.
+
+        Raises pymysql.MySQLError, OSError, BackupError or botocore's errors; what was sent stays known.
+        """
+        with Connection(seconds=60) as connection:
+            if (at_once or time.monotonic() - self._closed >= CLOSE_SECONDS) and self._has_events(connection):
+                # This file's events are to be shipped, not the flush itself.
+                connection.run("FLUSH NO_WRITE_TO_BINLOG BINARY LOGS")
+                self._closed = time.monotonic()
+            names = [row["log_name"] for row in connection.rows("SHOW BINARY LOGS")]
+            server_uuid = connection.row("SELECT @@global.server_uuid AS uuid")["uuid"]
+        shipped = self._shipped()
+        sent = 0
+        for name in names[:-1]:
+            mark = self._mark(self._data / name)
+            if shipped.get(name) != mark:
+                self._send(self._data / name, server_uuid)
+                shipped[name] = mark
+                self._remember({known: value for known, value in shipped.items() if known in names})
+                sent += 1
+        return sent
+
+    def _has_events(self, connection: Connection) -> bool:
+        name = connection.rows("SHOW BINARY LOGS")[-1]["log_name"]
+        # The first two are the format and the GTIDs before it.
+        return len(connection.rows("SHOW BINLOG EVENTS IN %s LIMIT 3", (name,))) > 2
+
+    def _send(self, path: Path, server_uuid: str) -> None:
+        content = read(path)
+        if not content.transactions:
+            return
+        digest = hashlib.sha256(path.read_bytes()).hexdigest()
+        prefix = f"data/{self._store.timeline():04d}/binlogs/{self._server}/{server_uuid}/{path.name}-{digest[:12]}"
+        with subprocess.Popen(["zstd", "--quiet", "-3", "--stdout", str(path)], stdout=subprocess.PIPE) as squeezing:
+            assert squeezing.stdout is not None  # noqa: S101  a pipe
+            stored = self._store.upload(f"{prefix}.zst", squeezing.stdout)
+        if squeezing.returncode != 0:
+            raise BackupError(f"zstd ended with {squeezing.returncode} on {path}")
+        times = [transaction.at for transaction in content.transactions]
+        entry = ShippedLog(
+            self._server, server_uuid, path.name, content.previous, content.gtids, min(times), max(times), stored
+        )
+        self._store.write(f"{prefix}.json", entry.to_json())
+        log.info("shipped %s (%d transactions)", path.name, len(times))
+
+    def _mark(self, path: Path) -> list[int]:
+        """Tells a file from another of the same name: a data directory that was made anew begins at 1 again."""
+        status = path.stat()
+        return [status.st_ino, status.st_size, status.st_mtime_ns]
+
+    def _shipped(self) -> dict[str, list[int]]:
+        if not self._state.exists():
+            return {}
+        found: dict[str, list[int]] = json.loads(self._state.read_text())
+        return found
+
+    def _remember(self, shipped: dict[str, list[int]]) -> None:
+        self._state.parent.mkdir(parents=True, exist_ok=True)
+        new = self._state.with_suffix(".new")
+        new.write_text(json.dumps(shipped))
+        new.replace(self._state)
+
+
+def find(store: Store, timeline: int) -> tuple[list[ShippedLog], set[str]]:
+    """The logs that the indexes of a timeline name, and the keys of all objects that are there."""
+    keys = store.keys(f"data/{timeline:04d}/binlogs/")
+    return [ShippedLog.from_json(store.read(key)) for key in keys if key.endswith(".json")], set(keys)
