@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from operations.command import Runner
@@ -33,6 +34,14 @@ def worker(runner: Runner, fleet: Fleet, name: str | None = None) -> FleetServer
     return next((server for server in members if server.name not in writers), members[0])
 
 
+def _each(runner: Runner, servers: list[FleetServer], progress: Progress, deadline: Deadline, command: str) -> None:
+    """The same on all at once. Raises OperationError when it failed on one, after all have ended."""
+    with ThreadPoolExecutor(max_workers=max(1, len(servers))) as pool:
+        jobs = [pool.submit(run_job, runner, server, progress, deadline, command) for server in servers]
+    for job in jobs:
+        job.result()
+
+
 def restore_stack(
     runner: Runner, fleet: Fleet, progress: Progress, deadline: Deadline, chosen: FleetServer, words: tuple[str, ...]
 ) -> dict[str, Any]:
@@ -51,12 +60,10 @@ def restore_stack(
             f"remove {restored['directory']} on {chosen.name} and repeat this command."
         )
     # All stop before one has new data: nobody may lead, or join, in between.
-    for server in others:
-        run_job(runner, server, progress, deadline, "discard")
+    _each(runner, others, progress, deadline, "discard")
     run_job(runner, chosen, progress, deadline, "install", "--name", name)
     run_job(runner, chosen, progress, deadline, "lead")
-    for server in others:
-        run_job(runner, server, progress, deadline, "start")
+    _each(runner, others, progress, deadline, "start")
 
     def whole() -> bool | None:
         seen = survey(runner, fleet)

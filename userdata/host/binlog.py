@@ -13,7 +13,7 @@ from .backup_store import BackupError, Stored
 from .gtid import GtidSet
 
 # The header of a GTID event, then its GTID. Text of a statement cannot begin with "#YYMMDD" and hold all of it.
-_EVENT = re.compile(r"^#\d{6} +\d?\d:\d\d:\d\d server id \d+ +end_log_pos \d+.*\t(?P<kind>\w[\w-]*)")
+_EVENT = re.compile(r"^#\d{6} +\d?\d:\d\d:\d\d server id \d+ +end_log_pos \d+[^\t]*\t(?P<kind>\w[\w-]*)")
 _TIME = re.compile(r"original_committed_timestamp=(\d+)\s+immediate_commit_timestamp=(\d+)")
 _NEXT = re.compile(r"^SET @@SESSION\.GTID_NEXT= '([0-9a-fA-F:\w-]+)'/\*!\*/;$")
 
@@ -86,7 +86,7 @@ def parse(lines: Iterable[str]) -> Content:
             times = _TIME.search(line)
             # A change of the group's view has no original time.
             at = (int(times[1]) or int(times[2])) if times and event["kind"] in ("GTID", "Gtid_tagged") else 0
-        elif reading_previous and line.startswith("# "):
+        elif reading_previous and line.startswith("# ") and not line.startswith("# at "):
             if "[empty]" not in line:
                 previous.append(line[2:].strip().rstrip(","))
         else:

@@ -7,11 +7,13 @@ import json
 import logging
 import subprocess
 import time
+from itertools import pairwise
 from pathlib import Path
 
 from .backup_store import BackupError, Store
 from .binlog import ShippedLog, read
 from .database import Connection
+from .gtid import GtidSet
 
 DATA = Path("/var/lib/mysql")
 STATE = Path("/var/lib/tripod/backup/shipped.json")
@@ -44,15 +46,15 @@ class Shipper:
                 self._closed = time.monotonic()
             names = [row["log_name"] for row in connection.rows("SHOW BINARY LOGS")]
             server_uuid = connection.row("SELECT @@global.server_uuid AS uuid")["uuid"]
-        shipped = self._shipped()
-        sent = 0
-        for name in names[:-1]:
-            mark = self._mark(self._data / name)
-            if shipped.get(name) != mark:
-                self._send(self._data / name, server_uuid)
-                shipped[name] = mark
-                self._remember({known: value for known, value in shipped.items() if known in names})
-                sent += 1
+            shipped = self._shipped()
+            sent = 0
+            for name, following in pairwise(names):
+                mark = self._mark(self._data / name)
+                if shipped.get(name) != mark:
+                    self._send(self._data / name, server_uuid, _previous(connection, following))
+                    shipped[name] = mark
+                    self._remember({known: value for known, value in shipped.items() if known in names})
+                    sent += 1
         return sent
 
     def _has_events(self, connection: Connection) -> bool:
@@ -60,8 +62,10 @@ class Shipper:
         # The first two are the format and the GTIDs before it.
         return len(connection.rows("SHOW BINLOG EVENTS IN %s LIMIT 3", (name,))) > 2
 
-    def _send(self, path: Path, server_uuid: str) -> None:
+    def _send(self, path: Path, server_uuid: str, after: GtidSet) -> None:
         content = read(path)
+        if content.previous | content.gtids != after:
+            raise BackupError(f"{path.name} was read as {content.gtids}, but MySQL says {after - content.previous}")
         if not content.transactions:
             return
         digest = hashlib.sha256(path.read_bytes()).hexdigest()
@@ -94,6 +98,12 @@ class Shipper:
         new = self._state.with_suffix(".new")
         new.write_text(json.dumps(shipped))
         new.replace(self._state)
+
+
+def _previous(connection: Connection, name: str) -> GtidSet:
+    """Every GTID before a log, as MySQL wrote it at its beginning."""
+    events = connection.rows("SHOW BINLOG EVENTS IN %s LIMIT 2", (name,))
+    return GtidSet.parse(next(row["info"] for row in events if row["event_type"] == "Previous_gtids"))
 
 
 def find(store: Store, timeline: int) -> tuple[list[ShippedLog], set[str]]:

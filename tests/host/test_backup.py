@@ -1,0 +1,207 @@
+"""Backups: the choice of what to restore, streams with digests, and what mysqlbinlog's text says."""
+
+from __future__ import annotations
+
+import io
+from dataclasses import replace
+
+import boto3
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from moto import mock_aws
+
+from topology import names
+from userdata.host.backup_plan import Backup, Target, plan
+from userdata.host.backup_restore import wanted
+from userdata.host.backup_store import BackupError, Store, Stored, bucket_of
+from userdata.host.binlog import Content, ShippedLog, Transaction, parse
+from userdata.host.gtid import GtidSet
+from userdata.host.identity import Identity
+
+UUID = "6f2a0d0e-6f0e-4f57-9d1b-7a7b5f6d3c11"
+
+
+def gtids(text: str) -> GtidSet:
+    return GtidSet.parse(f"{UUID}:{text}") if text else GtidSet()
+
+
+def stored(key: str) -> Stored:
+    return Stored(key, 1, "0" * 64, ("0" * 64,))
+
+
+def backup(name: str, holds: str, copied: int) -> Backup:
+    return Backup(name, "server-2", "8.4.0", gtids(holds), copied, stored(f"{name}.tar.zst"))
+
+
+def log(server: str, number: int, previous: str, own: str) -> ShippedLog:
+    """Transaction n was committed at n * 10."""
+    first, _, last = own.partition("-")
+    times = int(first) * 10, int(last or first) * 10
+    name = f"binlog.{number:06d}"
+    return ShippedLog(server, UUID, name, gtids(previous), gtids(own), *times, stored(f"{server}/{name}.zst"))
+
+
+BACKUPS = [backup("old", "1-10", 100), backup("new", "1-30", 300)]
+LOGS = [log("server-1", n, f"1-{n * 10}", f"{n * 10 + 1}-{n * 10 + 10}") for n in range(1, 6)]
+ALL = {one.stored.key for one in LOGS}
+
+
+def chosen(target: Target, logs=LOGS, present=ALL) -> tuple[str, list[int]]:
+    found = plan(BACKUPS, logs, present, target)
+    return found.backup.id, [int(one.name[-6:]) for one in found.logs]
+
+
+@pytest.mark.parametrize(
+    "target, expected",
+    [
+        (Target(), ("new", [3, 4, 5])),
+        (Target(moment=299), ("old", [1, 2])),
+        (Target(moment=355), ("new", [3])),
+        (Target(gtid=gtids("45")), ("new", [3, 4])),
+        (Target(gtid=gtids("25")), ("old", [1, 2])),
+    ],
+    ids=["latest", "before the newest backup", "after it", "transaction", "transaction that the newest backup holds"],
+)
+def test_the_newest_backup_before_the_target_and_the_logs_up_to_it(target: Target, expected):
+    assert chosen(target) == expected
+
+
+def test_a_missing_object_is_a_gap_that_names_it():
+    with pytest.raises(BackupError) as error:
+        chosen(Target(), present=ALL - {"server-1/binlog.000004.zst"})
+    assert "server-1/binlog.000004.zst" in str(error.value)
+    assert f"{UUID}:41-60" in str(error.value)
+
+
+def test_a_missing_index_is_a_gap_that_names_the_transactions():
+    with pytest.raises(BackupError, match=f"{UUID}:41-60"):
+        chosen(Target(), logs=[one for one in LOGS if one.name != "binlog.000004"])
+
+
+def test_a_gap_after_the_target_does_not_matter():
+    assert chosen(Target(moment=399), present=ALL - {"server-1/binlog.000004.zst"}) == ("new", [3])
+
+
+def test_another_members_log_closes_the_gap():
+    other = log("server-2", 9, "1-33", "34-52")
+    found = plan(BACKUPS, [*LOGS, other], ALL - {"server-1/binlog.000004.zst"} | {other.stored.key}, Target())
+    assert [(one.server, one.name[-1]) for one in found.logs] == [
+        ("server-1", "3"),
+        ("server-2", "9"),
+        ("server-1", "5"),
+    ]
+
+
+def test_before_the_oldest_backup_is_refused():
+    with pytest.raises(BackupError, match="before the oldest backup"):
+        chosen(Target(moment=99))
+    with pytest.raises(BackupError, match="there is no backup"):
+        plan([], LOGS, ALL, Target())
+
+
+def test_a_transaction_that_nobody_has_is_refused():
+    with pytest.raises(BackupError, match=f"{UUID}:99"):
+        chosen(Target(gtid=gtids("99")))
+
+
+@given(st.sets(st.integers(0, 11)), st.integers(100, 620))
+def test_a_plan_reaches_the_moment_or_is_refused(lost: set[int], moment: int):
+    """Two members with files of different lengths; any objects may be lost."""
+    logs = [*LOGS, *(log("server-2", n, f"1-{n * 7 + 3}", f"{n * 7 + 4}-{n * 7 + 10}") for n in range(1, 8))]
+    present = {one.stored.key for number, one in enumerate(logs) if number not in lost}
+    try:
+        found = plan(BACKUPS, logs, present, Target(moment=moment))
+    except BackupError:
+        return
+    holds = found.backup.gtids
+    for one in found.logs:
+        assert one.previous <= holds, "applied before what came before it"
+        assert one.stored.key in present
+        holds |= one.gtids
+    assert gtids(f"1-{max(10, min(60, moment // 10))}") <= holds
+
+
+def test_only_what_was_committed_by_then_is_wanted():
+    content = Content(gtids("1-2"), tuple(Transaction(f"{UUID}:{n}", at) for n, at in ((3, 30), (4, 50), (5, 40))))
+    assert [one.gtid[-1] for one in wanted(content, Target(moment=40))] == ["3", "5"]
+    assert [one.gtid[-1] for one in wanted(content, Target(gtid=gtids("4")))] == ["3", "4"]
+    assert len(wanted(content, Target())) == 3
+
+
+TEXT = f"""#261124 10:00:00 server id 1  end_log_pos 127 CRC32 0x1 \tStart: binlog v 4, server v 9.7.4 created
+#261124 10:00:00 server id 1  end_log_pos 197 CRC32 0x2 \tPrevious-GTIDs
+# {UUID}:1-5:1000001-1000003,
+# 7f2a0d0e-6f0e-4f57-9d1b-7a7b5f6d3c11:1
+# at 197
+#261124 10:00:01 server id 1  end_log_pos 276 CRC32 0x3 \tGTID\tlast_committed=0\tsequence_number=1\t\
+rbr_only=yes\toriginal_committed_timestamp=1795514401000123\timmediate_commit_timestamp=1795514401000999\t\
+transaction_length=300
+SET @@SESSION.GTID_NEXT= '{UUID}:6'/*!*/;
+#261124 10:00:01 server id 1  end_log_pos 350 CRC32 0x4 \tQuery\tthread_id=1\texec_time=0
+INSERT INTO t VALUES ('
+SET @@SESSION.GTID_NEXT= '{UUID}:666'/*!*/;
+')
+#261124 10:00:02 server id 1  end_log_pos 400 CRC32 0x5 \tGTID\tlast_committed=1\tsequence_number=2\t\
+rbr_only=no\toriginal_committed_timestamp=0\timmediate_commit_timestamp=1795514402000000\ttransaction_length=9
+SET @@SESSION.GTID_NEXT= '{UUID}:7'/*!*/;
+"""
+
+
+def test_the_text_of_mysqlbinlog_is_read():
+    content = parse(TEXT.splitlines(keepends=True))
+    assert str(content.previous) == f"{UUID}:1-5:1000001-1000003,7f2a0d0e-6f0e-4f57-9d1b-7a7b5f6d3c11:1"
+    assert content.transactions == (
+        Transaction(f"{UUID}:6", 1795514401000123),
+        Transaction(f"{UUID}:7", 1795514402000000),
+    )
+
+
+def test_the_bucket_has_one_name_everywhere():
+    identity = Identity("dev", "server-1", names.bucket("dev", "123456789012", "us-east-1"), "us-east-1")
+    assert bucket_of(identity) == names.backup_bucket("dev", "123456789012", "us-east-1")
+
+
+@pytest.fixture
+def store():
+    with mock_aws():
+        client = boto3.client("s3", region_name="us-east-1")
+        client.create_bucket(Bucket="backups")
+        # S3 takes no part below 5 MiB but the last.
+        yield Store("backups", client, part_bytes=5 * 1024 * 1024)
+
+
+@pytest.mark.parametrize("size", [0, 1, 5 * 1024 * 1024, 11 * 1024 * 1024])
+def test_a_stream_comes_back_as_it_was(store: Store, size: int):
+    content = bytes(size % 251 for _ in range(1)) * size
+    sent = store.upload("one", io.BytesIO(content))
+    assert sent.size == size
+    assert b"".join(store.download(sent)) == content
+    assert Stored.from_json(sent.to_json()) == sent
+
+
+def test_a_changed_object_is_refused(store: Store):
+    sent = store.upload("one", io.BytesIO(b"good"))
+    store.upload("one", io.BytesIO(b"evil"))
+    with pytest.raises(BackupError, match="corrupt"):
+        list(store.download(sent))
+    with pytest.raises(BackupError, match="missing"):
+        list(store.download(replace(sent, key="gone")))
+
+
+def test_a_stream_that_breaks_leaves_nothing(store: Store):
+    class Broken(io.BytesIO):
+        def read(self, size: int | None = -1) -> bytes:
+            raise OSError("pipe")
+
+    with pytest.raises(OSError, match="pipe"):
+        store.upload("one", Broken())
+    assert store.keys("") == []
+
+
+def test_one_server_claims_and_one_restore_begins_a_timeline(store: Store):
+    assert store.create("data/claims/x.json", {"server": "server-1"})
+    assert not store.create("data/claims/x.json", {"server": "server-2"})
+    assert store.timeline() == 1
+    assert store.begin_timeline({}) == 2
+    assert store.timeline() == 2
