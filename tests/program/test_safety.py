@@ -185,17 +185,38 @@ def test_only_load_balancers_of_a_floating_address_may_move_it(program: Evaluati
     assert movers == expected
 
 
-def test_the_bucket_is_private_versioned_encrypted_and_tls_only(program: Evaluation) -> None:
-    assert len(program.of("Bucket")) == 2, "the component and the bucket"
-    private = program.of("BucketPublicAccessBlock")[0].inputs
-    assert {private[key] for key in private if key != "bucket"} == {True}
-    assert len(private) == 5
-    assert program.of("BucketVersioning")[0].inputs["versioningConfiguration"] == {"status": "Enabled"}
-    assert program.of("BucketOwnershipControls")[0].inputs["rule"] == {"objectOwnership": "BucketOwnerEnforced"}
-    assert program.of("BucketServerSideEncryptionConfiguration")[0].inputs["rules"]
-    policy = json.loads(program.of("BucketPolicy")[0].inputs["policy"])
-    assert {s["Effect"] for s in policy["Statement"]} == {"Deny"}
-    assert {"Bool": {"aws:SecureTransport": "false"}} in [s["Condition"] for s in policy["Statement"]]
+def test_buckets_are_private_versioned_encrypted_and_tls_only(program: Evaluation) -> None:
+    buckets = {r.inputs["bucket"] for r in program.of("Bucket") if "bucket" in r.inputs}
+    assert len(buckets) == 2, "configuration, backups"
+
+    def of(kind: str) -> list[dict[str, Any]]:
+        found = [resource.inputs for resource in program.of(kind)]
+        assert {inputs["bucket"] for inputs in found} == buckets, kind
+        return found
+
+    for private in of("BucketPublicAccessBlock"):
+        assert {private[key] for key in private if key != "bucket"} == {True}
+        assert len(private) == 5
+    assert all(one["versioningConfiguration"] == {"status": "Enabled"} for one in of("BucketVersioning"))
+    assert all(one["rule"] == {"objectOwnership": "BucketOwnerEnforced"} for one in of("BucketOwnershipControls"))
+    assert all(one["rules"] for one in of("BucketServerSideEncryptionConfiguration"))
+    for one in of("BucketPolicy"):
+        policy = json.loads(one["policy"])
+        assert {s["Effect"] for s in policy["Statement"]} == {"Deny"}
+        assert {"Bool": {"aws:SecureTransport": "false"}} in [s["Condition"] for s in policy["Statement"]]
+
+
+def test_backups_outlive_the_stack_and_no_server_may_delete_them(program: Evaluation, topology: Topology) -> None:
+    kept = [r for r in program.of("Bucket") if r.protect]
+    assert [r.name for r in kept] == ["backups-bucket"]
+    assert kept[0].retain_on_delete
+    denied = {
+        server for server, s in _statements(program) if s["Effect"] == "Deny" and "s3:DeleteObject" in s["Action"]
+    }
+    assert denied == {server.name for server in topology.databases}
+    for _, statement in _statements(program):
+        if statement["Effect"] == "Allow":
+            assert not any("s3:Delete" in action for action in (statement["Action"], *statement["Action"]))
 
 
 def _statements(program: Evaluation) -> Iterator[tuple[str, dict[str, Any]]]:

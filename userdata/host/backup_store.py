@@ -109,7 +109,9 @@ class Store:
     def upload(self, key: str, stream: IO[bytes]) -> Stored:
         """Send a stream to its end. Nothing is left in the bucket when it fails."""
         upload = self._s3.create_multipart_upload(Bucket=self.bucket, Key=key)["UploadId"]
-        whole, size, etags, digests = hashlib.sha256(), 0, [], []
+        whole, size = hashlib.sha256(), 0
+        etags: list[dict[str, Any]] = []
+        digests: list[str] = []
         try:
             while True:
                 block = _fill(stream, self._part_bytes)
