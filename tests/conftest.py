@@ -3,17 +3,13 @@
 from __future__ import annotations
 
 import os
-import platform
-import shutil
-import subprocess
 from collections.abc import Generator
 from functools import cache
 
 import hypothesis
 import pytest
 
-# The commands the rehearsal calls; tools/bootstrap knows the packages that bring them.
-COMMANDS = ("systemd-nspawn", "mmdebstrap", "nft", "ip", "tc", "mkfs.ext4", "losetup", "nsenter", "unshare")
+from rehearsal import requirements
 
 # Tests run in this order: what is cheap and likely to fail comes first.
 ORDER = ("native", "rehearsal")
@@ -26,18 +22,7 @@ hypothesis.settings.load_profile("tripod")
 @cache
 def obstacles() -> tuple[str, ...]:
     """Why this machine cannot run real hosts; empty when it can."""
-    if platform.system() != "Linux":
-        return (f"it needs Linux, this is {platform.system()}",)
-    if os.geteuid() != 0:
-        return ("it needs root",)
-    path = os.pathsep.join([os.environ.get("PATH", ""), "/usr/local/sbin", "/usr/sbin", "/sbin"])
-    missing = tuple(f"{command} is missing" for command in COMMANDS if shutil.which(command, path=path) is None)
-    if missing:
-        return missing
-    trial = subprocess.run(["unshare", "--mount", "--net", "true"], capture_output=True, text=True, check=False)
-    if trial.returncode != 0:
-        return (f"root may not make namespaces here ({trial.stderr.strip()})",)
-    return ()
+    return tuple(requirements.missing())
 
 
 def needs_hosts(item: pytest.Item) -> bool:
