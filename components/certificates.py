@@ -62,7 +62,7 @@ class Authority(pulumi.ComponentResource):
                 f"{name}-parameter",
                 name=parameter,
                 type="String",
-                value=certificate.cert_pem,
+                insecure_value=certificate.cert_pem,  # public: a preview shows what changes in it
                 description="Certificate of the stack's own authority",
                 opts=pulumi.ResourceOptions(parent=self),
             )
@@ -123,7 +123,7 @@ class Certificate(pulumi.ComponentResource):
                 f"{name}-parameter",
                 name=args.certificate_parameter,
                 type="String",
-                value=certificate.cert_pem,
+                insecure_value=certificate.cert_pem,  # public: a preview shows what changes in it
                 description=f"Certificate of {args.common_name}",
                 opts=child,
             ),

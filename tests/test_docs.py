@@ -111,7 +111,21 @@ def test_a_preview_sees_no_secret():
             "resources": [{"urn": "urn:a", "outputs": {"result": secret, "length": 32, "list": [secret]}}],
         },
     }
-    scratch = redact.scratch(exported)
+    scratch = redact.scratch(exported, "v1:salt")
     assert "djE6" not in json.dumps(scratch)
+    assert scratch["deployment"]["secrets_providers"] == {"type": "passphrase", "state": {"salt": "v1:salt"}}
     plain = {redact.SIGNATURE: redact.SECRET, "plaintext": '"redacted"'}
     assert scratch["deployment"]["resources"][0]["outputs"] == {"result": plain, "length": 32, "list": [plain]}
+
+
+@pytest.mark.parametrize("given", [{}, {"version": 3, "deployment": None}], ids=str)
+def test_what_is_no_state_is_refused(given):
+    with pytest.raises(ValueError, match="not the state of a stack"):
+        redact.scratch(given, "v1:salt")
+
+
+def test_every_action_of_the_workflows_is_pinned_by_commit():
+    lines = [line for file in (ROOT / ".github" / "workflows").glob("*.yml") for line in file.read_text().splitlines()]
+    used = [line.split("uses: ", 1)[1] for line in lines if "uses: " in line]
+    assert used
+    assert [one for one in used if not re.fullmatch(r"[\w-]+/[\w-]+@[0-9a-f]{40} # v\d+\.\d+\.\d+", one)] == []
