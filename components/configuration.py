@@ -15,6 +15,7 @@ from topology.model import Topology
 from topology.names import PROJECT, TAG_STACK
 from topology.problems import ConfigurationError
 from topology.settings import Settings
+from topology.stackfile import other_project
 
 
 @dataclass(frozen=True)
@@ -41,6 +42,8 @@ def configure(stack: str) -> Configuration:
 
 
 def _configure(stack: str) -> Configuration:
+    if pulumi.get_project() != PROJECT:
+        raise ConfigurationError([other_project(pulumi.get_project())], stack)
     own = pulumi.Config("aws")
     region, profile = own.get("region"), own.get("profile")
     settings = Settings.parse(_settings(), stack)

@@ -97,6 +97,8 @@ def verify(
     """Wait until the stack is healthy; roll out where a server has another bundle."""
     if from_here and not url:
         raise click.UsageError("--from-here needs --url.")
+    if not path.startswith("/"):
+        raise click.UsageError(f"--path is the page's path and begins with '/': '{path}' does not.")
     host = site.host_of(url or None)
     deadline = Deadline(timeout)
     aws, fleet, runner = _open(stack, region)

@@ -9,6 +9,7 @@ from botocore.exceptions import (
     ClientError,
     ConnectionError,  # noqa: A004 - botocore's own name
     HTTPClientError,
+    InvalidRegionError,
     NoCredentialsError,
     NoRegionError,
     PartialCredentialsError,
@@ -127,6 +128,8 @@ def translate(error: BotoCoreError | ClientError, action: str) -> OperationError
             return CredentialsError(f"{error}. Check AWS_PROFILE.")
         case NoRegionError():
             return RegionError("No AWS region is set. Set AWS_REGION, or pass --region.")
+        case InvalidRegionError():
+            return RegionError(f"{error} Write one region's name, such as eu-central-1, in AWS_REGION or --region.")
         case ConnectionError() | HTTPClientError():
             return EndpointError(f"The AWS endpoint for {action} cannot be reached: {error}")
         case _:

@@ -22,10 +22,14 @@ def host_of(url: str | None) -> str:
     """The name of the site by its URL; empty without one: any name will do. Raises OperationError."""
     if url is None:
         return ""
-    parts = urllib.parse.urlsplit(url)
-    if parts.scheme != "https" or not parts.hostname:
-        raise OperationError(f"'{url}' is not an https:// URL.")
-    return parts.hostname
+    try:
+        parts = urllib.parse.urlsplit(url)
+        host, port = parts.hostname, parts.port
+    except ValueError as error:
+        raise OperationError(f"'{url}' is not a URL ({error}). Write it as https://www.example.org/.") from error
+    if parts.scheme != "https" or not host or port == 0:
+        raise OperationError(f"'{url}' is not an https:// URL. Write it as https://www.example.org/.")
+    return host
 
 
 @dataclass(frozen=True)

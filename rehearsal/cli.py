@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import sys
 from pathlib import Path
@@ -15,6 +16,14 @@ from rehearsal.drills import cli as drills
 from rehearsal.shell import RehearsalError
 
 INTERRUPTED = 130
+
+FAULTS = {
+    "cut": ("SERVER", {1}),
+    "block": ("SERVER SERVER [PROTOCOL]", {2, 3}),
+    "netem": ("SERVER LOSS DELAY", {3}),
+    "heal": ("[SERVER]", {0, 1}),
+}
+"""Fault -> its arguments, and how many there may be."""
 
 
 class Failure(click.ClickException):
@@ -32,6 +41,13 @@ class Commands(click.Group):
         try:
             return super().invoke(context)
         except RehearsalError as error:
+            raise Failure(str(error)) from error
+        except PermissionError as error:
+            where = f" ({error.filename})" if error.filename else ""
+            raise Failure(f"permission denied{where}: rehearsals belong to root, run this as root") from error
+        except OSError as error:
+            if error.errno == errno.EPIPE:  # a reader that had enough, such as head
+                raise
             raise Failure(str(error)) from error
         except KeyboardInterrupt:
             click.echo("interrupted", err=True)
@@ -106,7 +122,7 @@ def status(daemon: Daemon, as_json: bool) -> None:
 @STACK
 @click.argument("server", required=False)
 @click.option("--unit", help="Of one unit only, such as mysql.service.")
-@click.option("--lines", default=200, show_default=True, help="How many lines.")
+@click.option("--lines", type=click.IntRange(min=1), default=200, show_default=True, help="How many lines.")
 def logs(daemon: Daemon, server: str | None, unit: str | None, lines: int) -> None:
     """Print the journal of SERVER; without SERVER, the log of the rehearsal itself."""
     if server is None:
@@ -167,10 +183,22 @@ def recreate(daemon: Daemon, server: str, empty: bool) -> None:
 
 @main.command()
 @STACK
-@click.argument("action", type=click.Choice(["cut", "block", "netem", "heal"]))
+@click.argument("action", type=click.Choice(list(FAULTS)))
 @click.argument("arguments", nargs=-1)
 def fault(daemon: Daemon, action: str, arguments: tuple[str, ...]) -> None:
-    """Break the network: cut SERVER, block SERVER SERVER [PROTOCOL], netem SERVER LOSS DELAY, heal [SERVER]."""
+    """Break the network: cut SERVER, block SERVER SERVER [PROTOCOL], netem SERVER LOSS DELAY, heal [SERVER].
+
+    PROTOCOL is tcp, udp, icmp, all or a number; LOSS is a share of packets from 0 to below 1, DELAY is in seconds.
+    """
+    usage, counts = FAULTS[action]
+    if len(arguments) not in counts:
+        raise click.UsageError(f"it is: fault {action} {usage}".rstrip())
+    if action == "netem":
+        try:
+            for number in arguments[1:]:
+                float(number)
+        except ValueError:
+            raise click.UsageError(f"LOSS and DELAY are numbers, not {' and '.join(arguments[1:])}") from None
     daemon.ask("fault", action=action, arguments=list(arguments))
 
 

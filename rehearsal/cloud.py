@@ -23,6 +23,7 @@ from moto.moto_server.werkzeug_app import (
 from werkzeug.serving import BaseWSGIServer, make_server
 
 from rehearsal import balancer_spec, cloud_patches, target_health_patch
+from rehearsal.shell import RehearsalError
 from rehearsal.view import Disk, Group, GroupRule, Instance, View
 
 GONE = {"terminated", "shutting-down"}
@@ -51,6 +52,8 @@ class Cloud:
         start_command: Callable[[Any], None],
         target_states: Callable[[], target_health_patch.States] = dict,
     ) -> None:
+        if region not in ec2_backends[DEFAULT_ACCOUNT_ID].regions:
+            raise RehearsalError(f"aws:region '{region}' is no region that the emulated AWS knows: choose another one")
         self.region = region
         self.lock = threading.RLock()
         cloud_patches.install(managed, start_command)

@@ -7,6 +7,7 @@ import importlib
 import os
 import signal
 import sys
+import time
 import traceback
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -21,11 +22,12 @@ from rehearsal.display import Display, choose
 from rehearsal.shell import RehearsalError
 from topology.build import build_topology
 from topology.model import Topology
-from topology.names import PROJECT
 from topology.problems import ConfigurationError
 from topology.settings import Settings
 
 JOURNAL_LINES = 15
+SETTLE_TIMEOUT = 60.0
+SETTLE_INTERVAL = 1.0
 
 HTTPS_PORT = 8443
 HTTP_PORT = 8080
@@ -49,8 +51,6 @@ class Request:
 def read_topology(project: Path, stack: str) -> Topology:
     """The topology of a stack's files. Raises RehearsalError with every fault in them."""
     file = configuration.load(project, stack)
-    if file.project != PROJECT:
-        raise RehearsalError(f"{project / 'Pulumi.yaml'} is project '{file.project}', not '{PROJECT}'")
     try:
         return build_topology(Settings.parse(file.settings, stack), stack=stack, region=file.region)
     except ConfigurationError as error:
@@ -62,6 +62,7 @@ def up(request: Request, out: Console) -> None:
     problems = requirements.missing()
     if problems:
         raise RehearsalError("The rehearsal cannot run here:\n" + "\n".join(f"  - {one}" for one in problems))
+    _check_ports(request)
     daemon = Daemon(request.stack)
     # Before anything else: a faulty configuration is told at once and leaves nothing behind.
     topology = read_topology(request.project, request.stack)
@@ -76,7 +77,7 @@ def up(request: Request, out: Console) -> None:
             display.phase("Running the program")
             _run_program(daemon, request, display)
             display.phase("Asking the servers")
-            status = _status(daemon)
+            status = _settled(daemon)
         except KeyboardInterrupt:
             if fresh:
                 display.phase("Interrupted: removing everything")
@@ -88,6 +89,18 @@ def up(request: Request, out: Console) -> None:
     report.next_steps(status, out)
     if not status["healthy"]:
         raise RehearsalError("The program ran to its end, but not every server is healthy (see above).")
+
+
+def _check_ports(request: Request) -> None:
+    """Raise RehearsalError when one port is to do two things."""
+    usual = {"--port": HTTPS_PORT, "--http-port": HTTP_PORT, "--page-port": PAGE_PORT}
+    asked = {"--port": request.https_port, "--http-port": request.http_port, "--page-port": request.page_port}
+    options: dict[int, list[str]] = {}
+    for option, port in asked.items():
+        options.setdefault(usual[option] if port is None else port, []).append(option)
+    twice = [f"{' and '.join(names)} are both {port}" for port, names in options.items() if port and len(names) > 1]
+    if twice:
+        raise RehearsalError(f"{'; '.join(twice)}: choose a port of its own for each")
 
 
 def _start(daemon: Daemon, request: Request, topology: Topology, display: Display) -> None:
@@ -161,6 +174,18 @@ def _run_program(daemon: Daemon, request: Request, display: Display) -> None:
 
 def _status(daemon: Daemon) -> report.Status:
     return report.build(daemon.stack, daemon.ask("status"), daemon.ca_file, complete=daemon.complete)
+
+
+def _settled(daemon: Daemon) -> report.Status:
+    """The status once it is healthy, or what it still is when the time is over.
+
+    The program has seen every server healthy a moment ago: on a machine that is short of processors one may be too
+    slow to answer just now, and that is no failure.
+    """
+    deadline = time.monotonic() + SETTLE_TIMEOUT
+    while not (status := _status(daemon))["healthy"] and time.monotonic() < deadline:
+        time.sleep(SETTLE_INTERVAL)
+    return status
 
 
 def _aftermath(daemon: Daemon, *, created: bool) -> str:

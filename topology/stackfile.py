@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,9 @@ from topology.names import PROJECT
 from topology.problems import ConfigurationError, Problem
 
 DEFAULT_REGION = "us-east-1"
+
+# eu-central-1, us-gov-west-1: what botocore's pattern of its partitions allows, without their list.
+_REGION = re.compile(r"[a-z]{2,4}(-[a-z]+)+-\d{1,2}")
 
 
 @dataclass(frozen=True)
@@ -50,9 +54,12 @@ def read_stack(root: Path, stack: str) -> StackFile:
     """
     program = _read(root / "Pulumi.yaml")
     project = str(program.get("name", PROJECT))
+    if project != PROJECT:
+        raise ConfigurationError([other_project(project)], stack)
     path = root / f"Pulumi.{stack}.yaml"
     if not path.is_file():
-        stacks = ", ".join(sorted(p.name.split(".")[1] for p in root.glob("Pulumi.*.yaml"))) or "none"
+        there = sorted(one.name.split(".")[1] for one in root.glob("Pulumi.*.yaml") if one.is_file())
+        stacks = ", ".join(there) or "none"
         found = f"there is no file {path.name} in {root}"
         raise ConfigurationError([Problem("(stack)", found, f"Stacks that have one: {stacks}")], stack)
     own = {_namespaced(project, key): value for key, value in _object(_read(path), path, stack).items()}
@@ -61,7 +68,18 @@ def read_stack(root: Path, stack: str) -> StackFile:
         found = f"the value in {path.name} is encrypted, and only the Pulumi engine can open it"
         mend = "Name an SSM parameter instead, or take it out for this command"
         raise ConfigurationError([Problem(key, found, mend) for key in encrypted], stack)
-    return StackFile(stack, project, _declared(program, project) | own)
+    file = StackFile(stack, project, _declared(program, project) | own)
+    region = file.config.get("aws:region")
+    if region and not (isinstance(region, str) and _REGION.fullmatch(region)):
+        mend = "Write one region's name, such as eu-central-1"
+        raise ConfigurationError([Problem("aws:region", f"{region!r} is not the name of a region", mend)], stack)
+    return file
+
+
+def other_project(name: str) -> Problem:
+    """The fault of a project of another name: its configuration keys would be in a namespace that nobody reads."""
+    mend = f"Write 'name: {PROJECT}' there: keys are called {PROJECT}:preset and so on. A site of its own is a stack"
+    return Problem("(project)", f"Pulumi.yaml names the project '{name}'", mend)
 
 
 def _declared(program: dict[str, Any], project: str) -> dict[str, object]:
@@ -96,14 +114,19 @@ def _read(path: Path) -> dict[str, Any]:
     try:
         content = yaml.safe_load(path.read_text(encoding="utf-8"))
     except OSError as error:
-        raise ConfigurationError(
-            [Problem("(file)", f"cannot read {path}", error.strerror or "See that it is a file")]
-        ) from None
+        found = f"cannot read {path} ({error.strerror or type(error).__name__})"
+        raise ConfigurationError([Problem("(file)", found, "Name the directory of the Pulumi program")]) from None
+    except UnicodeDecodeError:
+        found = f"{path.name} is not text in UTF-8"
+        raise ConfigurationError([Problem("(file)", found, "Save it as UTF-8, without a byte order mark")]) from None
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         where = f", line {mark.line + 1}" if mark else ""
         found = f"{path.name}{where} is not valid YAML"
         raise ConfigurationError([Problem("(file)", found, "Mend its indentation and quotes")]) from None
+    except ValueError as error:  # a date or number that is none, such as 2026-13-45
+        found = f"{path.name} has a value that YAML cannot read ({error})"
+        raise ConfigurationError([Problem("(file)", found, "Write it in quotes")]) from None
     if not isinstance(content, dict):
         found = f"{path.name} is {'empty' if content is None else 'not an object'}"
         raise ConfigurationError([Problem("(file)", found, "Write at least 'config: {}'")])

@@ -13,10 +13,12 @@ from rich.console import Console
 
 from rehearsal import daemon, flows, report, requirements, up
 from rehearsal.cli import main
+from rehearsal.cloud import Cloud
 from rehearsal.display import PlainDisplay, short
 from rehearsal.engine import Event, Step
 from rehearsal.flows import Attempt, Verdict
 from rehearsal.paths import StackPaths
+from rehearsal.shell import RehearsalError
 from topology.build import build_topology
 from topology.settings import Settings
 
@@ -80,6 +82,64 @@ def test_a_stacks_name_is_checked():
     assert "lower-case letters" in done.output
 
 
+@pytest.mark.parametrize(
+    "words, said",
+    [
+        (("fault", "cut"), "it is: fault cut SERVER"),
+        (("fault", "block", "server-1"), "it is: fault block SERVER SERVER [PROTOCOL]"),
+        (("fault", "heal", "server-1", "server-2"), "it is: fault heal [SERVER]"),
+        (("fault", "netem", "server-1", "half", "0"), "LOSS and DELAY are numbers, not half and 0"),
+        (("logs", "--lines", "0"), "x>=1"),
+        (("kill",), "SERVERS"),
+        (("up", "--port", "0"), "1<=x<=65535"),
+        (("up", "--project", "/nonexistent"), "does not exist"),
+    ],
+    ids=str,
+)
+def test_wrong_arguments_are_wrong_usage(words, said):
+    done = call(words[0], "--stack", "nothing", *words[1:])
+    assert done.exit_code == 2
+    assert said in done.output
+
+
+@pytest.mark.parametrize(
+    "words, said",
+    [
+        (("--port", "8500", "--http-port", "8500"), "--port and --http-port are both 8500"),
+        (("--page-port", "8443"), "--port and --page-port are both 8443"),
+        (("--page-port", "8080"), "--http-port and --page-port are both 8080"),
+    ],
+    ids=str,
+)
+def test_one_port_does_one_thing(monkeypatch, words, said):
+    monkeypatch.setattr(requirements, "missing", list)
+    done = call("up", "--stack", "dev", *words)
+    assert done.exit_code == 1
+    assert said in done.output
+
+
+def test_who_is_not_root_is_told_so(tmp_path, monkeypatch):
+    def refused(*_):
+        raise PermissionError(13, "Permission denied", str(tmp_path / "x"))
+
+    monkeypatch.setattr(daemon.control, "ask", refused)
+    done = call("status", "--stack", "x")
+    assert done.exit_code == 1
+    assert done.output == f"error: permission denied ({tmp_path / 'x'}): rehearsals belong to root, run this as root\n"
+
+
+def test_a_name_that_no_socket_can_have_is_a_message():
+    done = call("status", "--stack", "x" * 150)
+    assert done.exit_code == 1
+    assert "too long" in done.output
+    assert "Traceback" not in done.output
+
+
+def test_a_region_that_is_not_emulated_is_named():
+    with pytest.raises(RehearsalError, match="aws:region 'xx-nowhere-9' is no region that the emulated AWS knows"):
+        Cloud("xx-nowhere-9", managed=lambda _: True, start_command=lambda _: None)
+
+
 def test_what_the_machine_lacks_is_said_at_once(monkeypatch):
     monkeypatch.setattr(requirements, "missing", lambda: ["the rehearsal needs root", "packages are missing: nft"])
     done = call("up", "--stack", "dev")
@@ -97,7 +157,7 @@ def test_a_faulty_configuration_is_told_before_anything_starts(tmp_path, monkeyp
     assert "Did you mean 'preset'?" in done.output
     assert not (tmp_path / "bad").exists()
     missing = call("up", "--stack", "other", "--project", str(tmp_path))
-    assert "stacks that have one: bad" in missing.output
+    assert "Stacks that have one: bad" in missing.output
 
 
 def test_one_command_at_a_time_changes_a_stack(tmp_path):
