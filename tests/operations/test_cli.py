@@ -302,3 +302,19 @@ def test_dashboard_prints_its_command(invoke, stack):
 def test_dashboard_without_monitoring(invoke, stack):
     boto3.client("ec2", region_name=REGION).stop_instances(InstanceIds=[stack["server-3"]])
     assert "no monitoring server" in error_of(invoke("dashboard", "--stack", "dev"))
+
+
+@pytest.mark.parametrize(
+    "url", ["http://[", "https://example.org:99999/", "https://", "example.org", "ftp://example.org"]
+)
+def test_what_is_no_url_of_a_site_is_a_message(invoke, url):
+    assert "Write it as https://www.example.org/" in error_of(invoke("verify", "--stack", "dev", "--url", url))
+
+
+def test_a_page_is_asked_for_by_its_path(invoke):
+    assert "begins with '/'" in error_of(invoke("verify", "--stack", "dev", "--path", "health"), 2)
+
+
+def test_what_is_no_region_is_a_message(invoke, aws):
+    said = error_of(invoke("status", "--stack", "dev", "--region", "no where"))
+    assert "AWS_REGION or --region" in said
