@@ -11,7 +11,7 @@ import requests
 from rehearsal.drills.stack import Stack
 from rehearsal.drills.waiting import wait_until
 from rehearsal.shell import RehearsalError
-from tests.rehearsal.stack import rehearsal, running, status
+from tests.rehearsal.stack import running, status
 
 ROOT = Path(__file__).resolve().parents[2]
 REPLICA = "server-4"
