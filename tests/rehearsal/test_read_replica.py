@@ -1,4 +1,4 @@
-"""The shipped stack `replicas`: three members, and a read replica beyond the quorum."""
+"""A stack that grew: three members, then a read replica beyond the quorum, from configuration alone."""
 
 from __future__ import annotations
 
@@ -7,24 +7,56 @@ from pathlib import Path
 
 import pytest
 import requests
+import yaml
 
 from rehearsal.drills.stack import Stack
 from rehearsal.drills.waiting import wait_until
 from rehearsal.shell import RehearsalError
-from tests.rehearsal.stack import running, status
+from rehearsal.up import read_topology
+from tests.rehearsal.stack import rehearsal, running, status
 
 ROOT = Path(__file__).resolve().parents[2]
 REPLICA = "server-4"
 WRITE = "INSERT INTO app.entries (text, `key`, written_by) VALUES ('astray', 'astray', 'astray')"
 
-pytestmark = pytest.mark.rehearsal
+pytestmark = [pytest.mark.rehearsal, pytest.mark.drill]
+
+
+def settings(servers: int) -> str:
+    """The shipped stack `replicas`, with its first `servers` servers only."""
+    content = yaml.safe_load((ROOT / "Pulumi.replicas.yaml").read_text())
+    content["config"]["tripod:servers"] = content["config"]["tripod:servers"][:servers]
+    return yaml.safe_dump(content)
 
 
 @pytest.fixture(scope="module")
-def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
-    settings = (ROOT / "Pulumi.replicas.yaml").read_text()
-    with running(tmp_path_factory.mktemp("replicas"), "replicas", settings) as up:
-        yield up
+def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("grown")
+
+
+@pytest.fixture(scope="module")
+def small(place: Path) -> Iterator[Stack]:
+    with running(place, "grown", settings(3)) as stack:
+        yield stack
+
+
+def lives(stack: Stack) -> dict[str, str]:
+    """Process ids and restarts of every server's services."""
+    words = ("systemctl", "show", "-p", "Id,MainPID,NRestarts", "mysql", "haproxy", "tripod-app", "tripod-group")
+    return {server.name: stack.exec(server.name, *words).stdout for server in stack.topology.servers}
+
+
+@pytest.fixture(scope="module")
+def stack(small: Stack, place: Path) -> Stack:
+    """The same stack after its file gained a server. No service of the other servers may notice."""
+    before = lives(small)
+    (place / f"Pulumi.{small.name}.yaml").write_text(settings(4))
+    done = rehearsal("up", "--stack", small.name, "--project", str(place), timeout=600)
+    assert done.returncode == 0, done.stdout + done.stderr
+    grown = Stack(read_topology(place, small.name))
+    after = lives(grown)
+    assert {name: after[name] for name in before} == before
+    return grown
 
 
 def post(stack: Stack, key: str) -> None:
@@ -110,7 +142,15 @@ def test_after_a_power_cut_it_catches_up(stack: Stack) -> None:
     stack.wait_healthy()
 
 
-@pytest.mark.drill
+def test_with_an_empty_volume_it_is_cloned_again(stack: Stack) -> None:
+    post(stack, "before-the-new-server")
+    done = rehearsal("recreate", "--stack", stack.name, "--empty", REPLICA, timeout=400)
+    assert done.returncode == 0, done.stdout + done.stderr
+    wait_for(stack, "before-the-new-server", 240)
+    assert stack.query(REPLICA, "SELECT state FROM performance_schema.clone_status")[0]["state"] == "Completed"
+    stack.wait_healthy()
+
+
 def test_without_super_read_only_it_diverges_and_is_refused(stack: Stack) -> None:
     """The negative control: with the setting off the write that is refused above is taken, and then it is out."""
     stack.exec(REPLICA, "systemctl", "stop", "tripod-replica.service")
