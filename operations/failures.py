@@ -165,8 +165,11 @@ def _reader(topology: Topology, lost: list[Server]) -> Effects:
     copies = (*topology.databases, *topology.read_replicas)
     if copies and all(server in lost for server in copies):
         return (Effect(None, "no copy of the database is left"),)
-    if _majority_lost(topology, lost) and all(server in lost for server in topology.read_replicas):
-        return (Effect(None, "the database group has no majority"),)
+    if _majority_lost(topology, lost):
+        why = "the database group has no majority"
+        if any(server not in lost for server in topology.read_replicas):
+            why += f"; read replicas answer for {topology.replica_lag_seconds} s more"
+        return (Effect(None, why),)
     return ()
 
 
@@ -197,6 +200,9 @@ def _programs(topology: Topology) -> Iterator[Failure]:
         elected = (Effect(WRITES_AFTER_CRASH, "the group elects a new primary"),)
         yield Failure("mysqld on the primary killed", (), elected)
         yield Failure("mysqld on a replica killed", (), ())
+        if topology.read_replicas:
+            # The others, members included, take its reads; only replication to it waits.
+            yield Failure("mysqld on a read replica killed", (), ())
     elif topology.databases:
         restart = (Effect(RESTART, "systemd starts it again, then the group forms"),)
         yield Failure("mysqld on the primary killed", restart, restart)

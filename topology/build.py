@@ -62,6 +62,7 @@ def build_topology(settings: Settings, *, stack: str, region: str, zones: Sequen
         image=settings.image,
         architecture=architecture(servers[0].instance_type),
         tags=dict(settings.tags),
+        replica_lag_seconds=settings.replica_lag_seconds,
     )
 
 

@@ -99,6 +99,8 @@ class Topology:
     image: str | None = None
     architecture: str = "x86_64"
     tags: Mapping[str, str] = field(default_factory=dict)
+    replica_lag_seconds: int = 30
+    """Age, in seconds, that a read replica's data may have before nobody is sent there."""
 
     def server(self, name: str) -> Server:
         """The server called `name`; KeyError when there is none."""

@@ -100,6 +100,7 @@ class Settings(_Section):
     tls: Annotated[TlsSettings, BeforeValidator(_decode)] = Field(default_factory=TlsSettings)
     application: Annotated[ApplicationSettings | None, BeforeValidator(_empty_is_absent)] = None
     backup: Annotated[BackupSettings, BeforeValidator(_decode)] = Field(default_factory=BackupSettings)
+    replica_lag_seconds: int = Field(default=30, ge=2, le=86400)
     verify: bool = True
     verify_timeout_minutes: int = Field(default=15, ge=1, le=120)
     tags: Annotated[dict[str, str], BeforeValidator(_decode)] = Field(default_factory=dict)

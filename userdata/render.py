@@ -40,6 +40,7 @@ OWNED_UNITS = (
     "tripod-binlog.service",
     "tripod-floating-address.service",
     "tripod-group.service",
+    "tripod-replica.service",
     "tripod-role-check.service",
 )
 

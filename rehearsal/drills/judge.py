@@ -82,11 +82,11 @@ def _always(verdict: Verdict, record: Record, two: Sequence[tuple[Sample, Sample
     if not verdict.acknowledged:
         yield "no write was acknowledged: the drill showed nothing"
     if not record.final_keys:
-        yield "nobody looked at the members afterwards"
+        yield "nobody looked at the copies afterwards"
     if verdict.lost:
         shown = ", ".join(verdict.lost[:3])
         count = f"{len(verdict.lost)} of {verdict.acknowledged}"
-        yield f"{count} acknowledged writes are not on every member ({shown}, ...)"
+        yield f"{count} acknowledged writes are not on every copy ({shown}, ...)"
     if two:
         first, second = two[0]
         who = f"{first.server} and {second.server} at {first.at:.2f}"
@@ -96,7 +96,7 @@ def _always(verdict: Verdict, record: Record, two: Sequence[tuple[Sample, Sample
     if verdict.bare_refusals:
         yield f"{verdict.bare_refusals} writes were refused (503) without Retry-After"
     if verdict.errant:
-        yield f"the members hold different transactions: {verdict.errant}"
+        yield f"the copies hold different transactions: {verdict.errant}"
     if not verdict.redundancy_restored:
         yield "redundancy was not restored without help"
 

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, Literal, TypeVar
 
 Kind = Literal["read", "write"]
+READ_REPLICA = "READ_REPLICA"
 
 
 @dataclass(frozen=True)
@@ -46,6 +47,7 @@ class Sample:
     super_read_only: bool = True
     member_state: str = ""
     member_role: str = ""
+    """PRIMARY, SECONDARY, empty outside a group, READ_REPLICA for a server that is not meant to be in one."""
     members: int = 0
     online: int = 0
     gtid_executed: str = ""
@@ -67,9 +69,9 @@ class Record:
     samples: tuple[Sample, ...] = ()
     events: tuple[Event, ...] = ()
     final_keys: dict[str, frozenset[str]] = field(default_factory=dict)
-    """Keys of all entries on each member when everything was quiet again."""
+    """Keys of all entries on each member and read replica when everything was quiet again."""
     final_gtids: dict[str, str] = field(default_factory=dict)
-    """`gtid_executed` of each member at that time."""
+    """`gtid_executed` of each of them at that time."""
     redundancy_restored: bool = False
     """Whether every member came back ONLINE without anyone's help."""
 

@@ -212,7 +212,7 @@ _ALL = (
     Safety(
         "durable-commits",
         "sync_binlog = 1 and innodb_flush_log_at_trx_commit = 1",
-        "acknowledged writes are not on every member",
+        "acknowledged writes are not on every copy",
         set_globally(
             ("sync_binlog = 0", "innodb_flush_log_at_trx_commit = 0"),
             ("sync_binlog = 1", "innodb_flush_log_at_trx_commit = 1"),

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import threading
 import time
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import pymysql
 from pymysql.cursors import DictCursor
 
-from rehearsal.drills.record import Sample, write_lines
+from rehearsal.drills.record import READ_REPLICA, Sample, write_lines
 from rehearsal.drills.stack import MEMBER_QUERY, Stack, member_of
 from rehearsal.shell import RehearsalError
 
@@ -26,7 +26,7 @@ class Sampler:
         self.samples: list[Sample] = []
         self._lock = threading.Lock()
         self._stopped = threading.Event()
-        self._threads = [threading.Thread(target=self._watch, args=(name,), daemon=True) for name in stack.databases]
+        self._threads = [threading.Thread(target=self._watch, args=(name,), daemon=True) for name in stack.copies]
 
     def __enter__(self) -> Sampler:
         for thread in self._threads:
@@ -53,6 +53,8 @@ class Sampler:
                     row = cursor.fetchone()
                 member = member_of(server, row or {})
                 sample = Sample(at=at, answered=True, **asdict(member))
+                if server not in self.stack.databases:
+                    sample = replace(sample, member_role=READ_REPLICA)
             except (RehearsalError, pymysql.MySQLError, OSError):
                 # It is down, which is what a sample can say, too.
                 sample, connection = Sample(at=time.monotonic(), server=server, answered=False), None

@@ -84,6 +84,11 @@ class Stack:
         """Names of the members of the group."""
         return tuple(server.name for server in self.topology.databases)
 
+    @property
+    def copies(self) -> tuple[str, ...]:
+        """Names of all servers that hold the data: members of the group and read replicas."""
+        return self.databases + tuple(server.name for server in self.topology.read_replicas)
+
     def addresses(self) -> list[str]:
         """Public addresses that lead to a host at this moment."""
         return [str(address) for address in self.daemon.ask("ping")["addresses"]]

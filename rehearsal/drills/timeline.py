@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from itertools import groupby
 from typing import Any
 
-from rehearsal.drills.record import Event, Record, Request, Sample
+from rehearsal.drills.record import READ_REPLICA, Event, Record, Request, Sample
 
 BUCKET = 0.5
 TARGET_BUCKETS = 240
@@ -139,6 +139,8 @@ def state_of(sample: Sample) -> str:
     """What a server was at a sample: see Span."""
     if not sample.answered:
         return "down"
+    if sample.member_role == READ_REPLICA and sample.super_read_only:
+        return "replica"
     if sample.member_state != "ONLINE" or sample.online * 2 <= sample.members:
         return "waiting"
     return "writer" if sample.member_role == "PRIMARY" and not sample.super_read_only else "replica"

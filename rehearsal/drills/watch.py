@@ -149,12 +149,12 @@ def _restored(stack: Stack, timeout: float) -> bool:
 
 
 def final_state(stack: Stack, timeout: float = 60) -> tuple[dict[str, frozenset[str]], dict[str, str]]:
-    """Keys of all entries and executed transactions of every member, once the members agree or time is over."""
+    """Keys of all entries and executed transactions of every copy of the data, once they agree or time is over."""
     deadline = time.monotonic() + timeout
     while True:
-        gtids = {server: stack.member(server).gtid_executed for server in stack.databases}
+        gtids = {server: stack.member(server).gtid_executed for server in stack.copies}
         if len(set(gtids.values())) == 1 or time.monotonic() > deadline:
             break
         time.sleep(0.2)
-    keys = {server: frozenset(str(row["key"]) for row in stack.query(server, KEYS)) for server in stack.databases}
+    keys = {server: frozenset(str(row["key"]) for row in stack.query(server, KEYS)) for server in stack.copies}
     return keys, gtids

@@ -156,6 +156,32 @@ def test_a_fourth_and_a_fifth_member_tolerate_more_than_one_zone_with_two():
     assert not [failure for failure in zones if failure.lasting]
 
 
+def grown(**raw: object) -> Topology:
+    """Three members of which two stand in one zone, and a read replica in the other."""
+    servers = [
+        {"name": f"server-{n}", "roles": ["load_balancer", "app", "database"], "zone": "eu-central-1a"} for n in (1, 2)
+    ]
+    servers += [{"name": "server-3", "roles": ["load_balancer", "app", "database"], "zone": "eu-central-1b"}]
+    servers += [{"name": "server-4", "roles": ["read_replica"], "zone": "eu-central-1b"}]
+    zones = ["eu-central-1a", "eu-central-1b"]
+    return topology(preset="active-active", servers=servers, zones=zones, **raw)
+
+
+def test_a_read_replica_that_is_lost_is_noticed_by_nobody():
+    found = failures(grown())
+    for event in ("host server-4 lost", "mysqld on a read replica killed"):
+        assert found[event].reads == found[event].writes == ()
+    assert "mysqld on a read replica killed" not in failures(topology())
+
+
+def test_without_a_majority_a_read_replica_answers_only_while_its_data_is_fresh():
+    lost = failures(grown(replicaLagSeconds=12))["zone eu-central-1a lost (2 servers)"]
+    assert [effect.why for effect in lost.reads if effect.seconds is None] == [
+        "the database group has no majority; read replicas answer for 12 s more"
+    ]
+    assert "the database group has no majority" in [effect.why for effect in lost.writes]
+
+
 def test_every_flow_has_its_row():
     stack = topology(preset="active-passive")
     rows = flow_rows(stack)

@@ -68,8 +68,8 @@ def test_a_stacks_file_holds_known_keys_only(stack: str) -> None:
     assert content["config"]["aws:region"]
 
 
-def test_three_stacks_are_shipped() -> None:
-    assert STACKS == ["dev", "prod", "staging"]
+def test_the_shipped_stacks() -> None:
+    assert STACKS == ["dev", "five", "prod", "replicas", "staging"]
 
 
 def test_the_type_a_setting_refuses_is_the_one_declared() -> None:

@@ -73,6 +73,8 @@ def test_a_long_run_gets_wider_buckets() -> None:
         ({"member_state": "RECOVERING"}, "waiting"),
         ({"online": 1}, "waiting"),
         ({"answered": False}, "down"),
+        ({"member_state": "OFFLINE", "member_role": "READ_REPLICA", "super_read_only": True}, "replica"),
+        ({"member_state": "OFFLINE", "member_role": "READ_REPLICA"}, "waiting"),
     ],
 )
 def test_what_a_server_was(change: dict[str, object], state: str) -> None:

@@ -41,7 +41,7 @@ def test_a_clean_record_passes() -> None:
 @pytest.mark.parametrize(
     "change, fault",
     [
-        ({"final_keys": {**CLEAN.final_keys, "three": frozenset({"a"})}}, "not on every member"),
+        ({"final_keys": {**CLEAN.final_keys, "three": frozenset({"a"})}}, "not on every copy"),
         ({"final_keys": {}}, "nobody looked"),
         ({"final_gtids": {**CLEAN.final_gtids, "three": "u:1-2,v:1"}}, "different transactions"),
         ({"redundancy_restored": False}, "redundancy"),

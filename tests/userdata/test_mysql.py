@@ -12,7 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from tests.userdata.image import Image, find
 from tests.userdata.topologies import build, preset, topologies
 from topology import names
-from topology.names import Account, Role
+from topology.names import Account
 from userdata import paths
 from userdata.host.accounts import ACCOUNTS, statements
 from userdata.host.database import Database
@@ -111,8 +111,12 @@ def test_members_differ_and_know_each_other(topology):
         assert all(other.address in allowed for other in topology.databases)
         facts = json.loads(texts(topology, name)[DATABASE_FACTS])
         assert [member["name"] for member in facts["members"]] == [other.name for other in topology.databases]
+    for server in topology.read_replicas:
+        facts = json.loads(texts(topology, server.name)[DATABASE_FACTS])
+        assert facts["read_replica"]["server_id"] == server.server_id
+        assert server.name not in {member["name"] for member in facts["members"]}
     for server in topology.servers:
-        if not server.has(Role.DATABASE):
+        if not server.holds_data:
             assert not any(file.path == CONFIGURATION for file in files(topology, server).files)
 
 
@@ -127,6 +131,46 @@ def test_growing_a_group_restarts_no_member():
     assert changed == {DATABASE_FACTS}
     units = bundle(stack(5), stack(5).server("server-2")).units
     assert not any(DATABASE_FACTS in unit.files for unit in units)
+
+
+REPLICATED = {
+    "servers": [
+        {"name": "server-1", "roles": ["load_balancer", "app", "database"]},
+        {"name": "server-2", "roles": ["read_replica"]},
+    ],
+    "edge": "eip",
+    "replicaLagSeconds": 7,
+}
+
+
+def test_a_read_replica_follows_only_what_was_compared_and_takes_no_write():
+    mysqld = options(build(**REPLICATED), "server-2")
+    assert mysqld["super_read_only"] == "ON"
+    assert mysqld["skip_replica_start"] == "ON"
+    assert mysqld["group_replication_start_on_boot"] == "OFF"
+    # Ten heartbeats of a second would fit the default of a minute; a lost source must be noticed soon.
+    assert int(mysqld["replica_net_timeout"]) <= 5
+    assert "skip_replica_start" not in options(build(**REPLICATED), "server-1")
+
+
+def test_a_read_replica_runs_its_own_daemon_with_one_password():
+    topology = build(**REPLICATED)
+    part = files(topology, topology.server("server-2"))
+    assert [unit.name for unit in part.units] == [
+        "mysql.service", "tripod-role-check.service", "tripod-replica.service",
+    ]  # fmt: skip
+    passwords = {secret.parameter for secret in part.secrets if "/password" in secret.parameter}
+    assert passwords == {names.password_parameter("dev", Account.REPLICATION)}
+
+
+def test_a_read_replica_reads_its_facts(tmp_path):
+    path = tmp_path / "database.json"
+    path.write_text(texts(build(**REPLICATED), "server-2")[DATABASE_FACTS])
+    database = Database.load(path)
+    assert database.me == database.read_replica
+    assert database.me.name == "server-2"
+    assert [peer.name for peer in database.peers] == ["server-1"]
+    assert database.replica_lag_seconds == 7
 
 
 def test_the_host_programs_read_the_facts(tmp_path):

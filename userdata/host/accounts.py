@@ -37,7 +37,14 @@ ACCOUNTS = (
     Account("app_writer", ("SELECT, INSERT, UPDATE, DELETE ON app.*",)),
     Account("app_reader", ("SELECT ON app.*",)),
     # Recovery from a donor's binary log, and clone (manual, "User Credentials For Distributed Recovery").
-    Account("replication", ("REPLICATION SLAVE, BACKUP_ADMIN, CONNECTION_ADMIN, GROUP_REPLICATION_STREAM ON *.*",)),
+    # Read replicas also read the membership (manual, "Asynchronous Connection Failover for Sources").
+    Account(
+        "replication",
+        (
+            "REPLICATION SLAVE, BACKUP_ADMIN, CONNECTION_ADMIN, GROUP_REPLICATION_STREAM ON *.*",
+            "SELECT ON performance_schema.*",
+        ),
+    ),
     Account(
         "monitoring",
         ("PROCESS, REPLICATION CLIENT ON *.*", "SELECT ON performance_schema.*", "SELECT ON sys.*"),

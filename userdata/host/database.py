@@ -27,7 +27,7 @@ class Member:
 
 @dataclass(frozen=True)
 class Database:
-    """The group as it is configured, seen from this server. `members` includes this server."""
+    """The group as it is configured, seen from this server. `members` includes it, unless it is a read replica."""
 
     stack: str
     region: str
@@ -43,6 +43,10 @@ class Database:
     ca_file: str
     secrets: str
     """Folder with one password file per account."""
+    read_replica: Member | None = None
+    """This server, when it follows the group without being a member."""
+    replica_lag_seconds: int = 30
+    """How old a read replica's data may be before nobody is sent there."""
 
     @classmethod
     def load(cls, path: Path = PATH) -> Database:
@@ -50,14 +54,16 @@ class Database:
         raw: dict[str, Any] = json.loads(path.read_text())
         try:
             members = tuple(Member(m["name"], m["address"], int(m["server_id"])) for m in raw.pop("members"))
-            return cls(members=members, **raw)
+            own = raw.pop("read_replica", None)
+            replica = Member(own["name"], own["address"], int(own["server_id"])) if own else None
+            return cls(members=members, read_replica=replica, **raw)
         except (KeyError, TypeError) as error:
             raise ValueError(f"{path}: {error}") from error
 
     @property
     def me(self) -> Member:
-        """This server among the members."""
-        return next(member for member in self.members if member.name == self.server)
+        """This server: one of the members, or a read replica."""
+        return self.read_replica or next(member for member in self.members if member.name == self.server)
 
     @property
     def peers(self) -> tuple[Member, ...]:

@@ -79,7 +79,7 @@ class Group:
             self._act(action, database, seen)
         except (*LocalError, *RegistryError) as error:
             self._failures += 1
-            log.warning("%s failed: %s", action.kind.value, _text(error))
+            log.warning("%s failed: %s", action.kind.value, message(error))
             return min(BACKOFF_MAX, 2.0 ** (self._failures - 1))
         if action.kind is not Kind.WAIT:
             self._failures = 0
@@ -120,9 +120,9 @@ class Group:
         except LocalError as error:
             if self._connection:
                 self._connection.close()
-            if _text(error) != self._lost:
-                log.info("mysqld does not answer: %s", _text(error))
-            self._lost = _text(error)
+            if message(error) != self._lost:
+                log.info("mysqld does not answer: %s", message(error))
+            self._lost = message(error)
             self._connection = None
             return None
         if local.view != self._view:
@@ -139,7 +139,7 @@ class Group:
         try:
             registry = self._registry(database)
         except RegistryError as error:
-            return Action(Kind.WAIT, f"no group; the parameter store does not answer: {_text(error)}")
+            return Action(Kind.WAIT, f"no group; the parameter store does not answer: {message(error)}")
         return decide(replace(seen, registry=registry))
 
     def _registry(self, database: Database) -> Registry:
@@ -174,7 +174,7 @@ class Group:
 
     def _housekeeping(self, database: Database, seen: Observation) -> None:
         """A healthy member: certificates that were renewed, and on the primary accounts and parameters."""
-        certificates = _changed(Path("/etc/mysql/tls"))
+        certificates = changed(Path("/etc/mysql/tls"))
         if self._certificates not in (None, certificates) and self._connection:
             self._connection.run("ALTER INSTANCE RELOAD TLS")
             log.info("mysqld reads its certificates again")
@@ -186,7 +186,7 @@ class Group:
         if not (seen.local and seen.local.writable and self._connection):
             self._completed, self._reconciled = False, ()
             return
-        wanted = (*_changed(Path(database.secrets)), *_changed(accounts.SCHEMA))
+        wanted = (*changed(Path(database.secrets)), *changed(accounts.SCHEMA))
         if wanted != self._reconciled or time.monotonic() - self._reconciled_at > RECONCILE_SECONDS:
             for line in accounts.reconcile(self._connection, database):
                 log.info("%s", line)
@@ -205,7 +205,7 @@ class Group:
             log.log(logging.WARNING if action.kind is Kind.REFUSE else logging.INFO, "%s", said)
         self._last = said
         at = datetime.now(UTC).isoformat(timespec="seconds")
-        _write(STATE, {"action": action.kind.value, "reason": action.reason, "at": at, "fenced": self._fenced})
+        write(STATE, {"action": action.kind.value, "reason": action.reason, "at": at, "fenced": self._fenced})
 
 
 def read_state(path: Path = STATE) -> dict[str, object]:
@@ -219,10 +219,11 @@ def read_state(path: Path = STATE) -> dict[str, object]:
 
 def write_view(view: View, path: Path = VIEW_PATH) -> None:
     """Keep the view on the data volume, durably: after an outage it says who may hold newer writes."""
-    _write(path, {"id": view.id, "members": list(view.members)})
+    write(path, {"id": view.id, "members": list(view.members)})
 
 
-def _write(path: Path, content: dict[str, object]) -> None:
+def write(path: Path, content: dict[str, object]) -> None:
+    """Write a state file, durably and at once."""
     path.parent.mkdir(parents=True, exist_ok=True)
     new = path.with_suffix(".new")
     with new.open("w") as file:
@@ -233,7 +234,7 @@ def _write(path: Path, content: dict[str, object]) -> None:
     new.replace(path)
 
 
-def _changed(path: Path) -> tuple[object, ...]:
+def changed(path: Path) -> tuple[object, ...]:
     """Changes when a file, or a file of a folder, does."""
     files = sorted(path.iterdir()) if path.is_dir() else [path] if path.exists() else []
     return tuple((str(file), file.stat().st_mtime_ns, file.stat().st_ino) for file in files)
@@ -243,7 +244,7 @@ def _forced() -> bool:
     return FORCE.exists() and time.time() - FORCE.stat().st_mtime < FORCE_SECONDS
 
 
-def _text(error: BaseException) -> str:
+def message(error: BaseException) -> str:
     """An error without the connection's noise: MySQL's own text where there is one."""
     return str(error.args[1]) if isinstance(error, pymysql.MySQLError) and len(error.args) > 1 else str(error)
 

@@ -22,6 +22,7 @@ import pymysql
 
 from .database import Connection, Database, Facts
 from .database_state import DatabaseState, observe, read_view
+from .replica_state import ReplicaState, observe_replica
 
 CACHE = 0.2
 QUERY_SECONDS = 0.5
@@ -66,6 +67,26 @@ def reader(state: DatabaseState, majority: int, steady: bool = True) -> tuple[bo
     return True, "primary" if state.is_primary else f"replica of {state.primary}"
 
 
+def replica_reader(state: ReplicaState, limit: float, steady: bool = True) -> tuple[bool, str]:
+    """Whether reads may come to this read replica, and why (not). `limit` is the age in seconds its data may have.
+
+    Without a source (the group has no primary, for one) it serves what it has until that is too old.
+    """
+    if not state.super_read_only:
+        return False, "read replica without super_read_only"
+    if not state.provisioned:
+        return False, "read replica without data"
+    if not state.running:
+        return False, f"read replica that does not follow: {state.error or 'replication is stopped'}"
+    if state.lag is None:
+        return False, "read replica that has not heard of the group yet"
+    if state.lag > limit:
+        return False, f"{state.lag:.1f} s behind the group"
+    if not steady:
+        return False, f"stood still less than {STEADY:g} s ago"
+    return True, f"read replica of {state.source}"
+
+
 class Probe:
     """The latest state of the local mysqld, asked again when it is older than CACHE."""
 
@@ -75,7 +96,7 @@ class Probe:
         self._connection: Connection | None = None
         self._lock = threading.Lock()
         self._at = float("-inf")
-        self._state: DatabaseState | str = "never asked"
+        self._state: DatabaseState | ReplicaState | str = "never asked"
         self._stood_still = float("-inf")
 
     @property
@@ -89,7 +110,7 @@ class Probe:
             self.ask()
             time.sleep(TICK)
 
-    def ask(self) -> DatabaseState | str:
+    def ask(self) -> DatabaseState | ReplicaState | str:
         """The state, or why there is none. One thread asks mysqld, the others wait for it, bounded."""
         asked = _now()
         if not self._lock.acquire(timeout=2 * QUERY_SECONDS):
@@ -105,12 +126,15 @@ class Probe:
         finally:
             self._lock.release()
 
-    def _refresh(self) -> DatabaseState | str:
+    def _refresh(self) -> DatabaseState | ReplicaState | str:
         for attempt in (1, 2):
             reused = self._connection is not None
             try:
                 self._connection = self._connection or self._connect()
-                return observe(self._connection, self._database(), read_view())
+                database = self._database()
+                if database.read_replica:
+                    return observe_replica(self._connection, database)
+                return observe(self._connection, database, read_view())
             except (pymysql.MySQLError, OSError, ValueError) as error:
                 if self._connection:
                     self._connection.close()
@@ -153,10 +177,17 @@ class Handler(BaseHTTPRequestHandler):
         elif self.path == "/state":
             self._answer(HTTPStatus.OK, state.to_json())
         else:
-            judge = writer if self.path == "/writer" else reader
-            ok, reason = judge(state, self.server.database().majority, self.server.probe.steady)
+            ok, reason = self._judge(state)
             status = HTTPStatus.OK if ok else HTTPStatus.SERVICE_UNAVAILABLE
             self._answer(status, {"ok": ok, "reason": reason, "server": state.server})
+
+    def _judge(self, state: DatabaseState | ReplicaState) -> tuple[bool, str]:
+        database, steady = self.server.database(), self.server.probe.steady
+        if isinstance(state, DatabaseState):
+            return (writer if self.path == "/writer" else reader)(state, database.majority, steady)
+        if self.path == "/writer":
+            return False, "read replica: it never takes a write"
+        return replica_reader(state, database.replica_lag_seconds, steady)
 
     def do_OPTIONS(self) -> None:
         """HAProxy's `option httpchk` without a method asks so."""

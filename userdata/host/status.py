@@ -17,6 +17,8 @@ from .group import read_state
 from .identity import Identity
 from .lock import busy
 from .manifest import parse
+from .replica import STATE as REPLICA_STATE
+from .replica_state import ReplicaState
 from .swap import Swap, applied
 from .system import System
 
@@ -99,6 +101,8 @@ def _database(system: System, facts: Mapping[str, Any], get: Get, problems: list
     if code != 200:
         problems.append(f"the role check knows no state: {_reason(body)}")
         return None
+    if "read_replica" in facts["roles"]:
+        return _read_replica(system, facts, get, body, problems)
     try:
         found = DatabaseState.from_json(json.loads(body))
     except ValueError as error:
@@ -115,6 +119,29 @@ def _database(system: System, facts: Mapping[str, Any], get: Get, problems: list
         "gtid_executed": str(found.executed),
         "members": len(found.members),
         "online": found.online,
+    }
+
+
+def _read_replica(
+    system: System, facts: Mapping[str, Any], get: Get, body: str, problems: list[str]
+) -> dict[str, Any] | None:
+    try:
+        found = ReplicaState.from_json(json.loads(body))
+    except ValueError as error:
+        problems.append(f"the role check answers nonsense ({error})")
+        return None
+    code, answer = get(f"http://{facts['address']}:{ROLE_CHECK}/reader")
+    if code != 200 or not found.following:
+        said = read_state(system.path(str(REPLICA_STATE)))
+        why = f"{said['action']}: {said['reason']}" if said else "tripod-replica has not run"
+        problems.append(f"the read replica is not in service ({_reason(answer)}; {why})")
+    return {
+        "role": "read replica",
+        "member_state": "FOLLOWING" if found.following else found.receiver if found.running else "STOPPED",
+        "writable": not found.super_read_only,
+        "gtid_executed": str(found.executed),
+        "members": 0,
+        "online": 0,
     }
 
 

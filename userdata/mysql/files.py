@@ -38,8 +38,9 @@ HERE = Path(__file__).parent
 
 def files(topology: Topology, server: Server) -> Part:
     """What a database server needs for MySQL; an empty part on every other server."""
-    if not server.has(Role.DATABASE):
+    if not server.holds_data:
         return Part()
+    daemon = _daemon(server)
     values = _values(topology, server)
 
     def rendered(path: str, template: str) -> File:
@@ -50,20 +51,25 @@ def files(topology: Topology, server: Server) -> Part:
             rendered(CONFIGURATION, "mysqld.cnf.j2"),
             rendered(INITIALISE, "initialise.sql.j2"),
             rendered("/etc/systemd/system/mysql.service.d/tripod.conf", "mysql.service.d.conf.j2"),
-            rendered("/etc/systemd/system/tripod-group.service", "tripod-group.service.j2"),
+            rendered(f"/etc/systemd/system/{daemon}", f"{daemon}.j2"),
             rendered("/etc/systemd/system/tripod-role-check.service", "tripod-role-check.service.j2"),
             rendered("/etc/sysusers.d/tripod-database.conf", "sysusers.conf.j2"),
             File(DATABASE_FACTS, json.dumps(facts(topology, server), indent=2, sort_keys=True) + "\n"),
         ),
-        secrets=_secrets(topology.stack, server.name),
-        units=_units(),
+        secrets=_secrets(topology.stack, server),
+        units=_units(daemon),
         packages=("mysql-server",),
     )
 
 
+def _daemon(server: Server) -> str:
+    """The unit that makes MySQL a member of the group, or its follower."""
+    return "tripod-replica.service" if server.has(Role.READ_REPLICA) else "tripod-group.service"
+
+
 def facts(topology: Topology, server: Server) -> dict[str, Any]:
     """The content of database.json: what the host programs know of the group. Read by host.database."""
-    return {
+    found = {
         "stack": topology.stack,
         "region": topology.region,
         "server": server.name,
@@ -80,6 +86,10 @@ def facts(topology: Topology, server: Server) -> dict[str, Any]:
         "ca_file": TLS["ca"],
         "secrets": SECRETS,
     }
+    if server.has(Role.READ_REPLICA):
+        own = {"name": server.name, "address": str(server.address), "server_id": server.server_id}
+        found |= {"read_replica": own, "replica_lag_seconds": topology.replica_lag_seconds}
+    return found
 
 
 def _values(topology: Topology, server: Server) -> dict[str, Any]:
@@ -87,6 +97,7 @@ def _values(topology: Topology, server: Server) -> dict[str, Any]:
         "stack": topology.stack,
         "server": server.name,
         "server_id": server.server_id,
+        "read_replica": server.has(Role.READ_REPLICA),
         "address": server.address,
         "network": topology.network_cidr,
         "group_name": topology.group_name,
@@ -101,18 +112,20 @@ def _values(topology: Topology, server: Server) -> dict[str, Any]:
     }
 
 
-def _secrets(stack: str, server: str) -> tuple[Secret, ...]:
+def _secrets(stack: str, server: Server) -> tuple[Secret, ...]:
     tls = (
         Secret(TLS["ca"], names.ca_certificate_parameter(stack), "0644"),
-        Secret(TLS["certificate"], names.server_certificate_parameter(stack, server), "0644"),
-        Secret(TLS["key"], names.server_key_parameter(stack, server), "0440", "root:mysql"),
+        Secret(TLS["certificate"], names.server_certificate_parameter(stack, server.name), "0644"),
+        Secret(TLS["key"], names.server_key_parameter(stack, server.name), "0440", "root:mysql"),
     )
+    # Whoever may become primary creates all accounts; a read replica only logs in as one.
+    accounts = (Account.REPLICATION,) if server.has(Role.READ_REPLICA) else tuple(Account)
     return tls + tuple(
-        Secret(f"{SECRETS}/{account.value}", names.password_parameter(stack, account), "0400") for account in Account
+        Secret(f"{SECRETS}/{account.value}", names.password_parameter(stack, account), "0400") for account in accounts
     )
 
 
-def _units() -> tuple[Unit, ...]:
+def _units(daemon: str) -> tuple[Unit, ...]:
     return (
         Unit(
             "mysql.service",
@@ -125,7 +138,7 @@ def _units() -> tuple[Unit, ...]:
             files=("/etc/systemd/system/tripod-role-check.service", "/usr/local/lib/tripod/host/"),
         ),
         Unit(
-            "tripod-group.service",
-            files=("/etc/systemd/system/tripod-group.service", "/usr/local/lib/tripod/host/"),
+            daemon,
+            files=(f"/etc/systemd/system/{daemon}", "/usr/local/lib/tripod/host/"),
         ),
     )
