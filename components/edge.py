@@ -36,6 +36,7 @@ class EdgeArgs:
     topology: Topology
     network: Network
     firewall: Firewall
+    deletion_protection: bool
 
 
 class Edge(pulumi.ComponentResource):
@@ -88,7 +89,7 @@ class Edge(pulumi.ComponentResource):
             security_groups=[args.firewall.group_ids[EDGE]],
             # There may be fewer load balancers than zones.
             enable_cross_zone_load_balancing=True,
-            enable_deletion_protection=True,
+            enable_deletion_protection=args.deletion_protection,
             tags={"Name": f"tripod-{args.topology.stack}"},
             opts=pulumi.ResourceOptions(parent=self, protect=True, depends_on=[args.network]),
         )
@@ -108,11 +109,14 @@ class EdgeTargets(pulumi.ComponentResource):
     """Leads the edge to the load balancers, and the domain to the edge.
 
     With a floating address there is no association here: it moves at run time, and a managed one would be moved
-    back by the next `pulumi up`.
+    back by the next `pulumi up`. `groups` are the target groups of a Network Load Balancer, by listener.
     """
+
+    groups: dict[str, aws.lb.TargetGroup]
 
     def __init__(self, name: str, args: EdgeTargetsArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__("tripod:edge:EdgeTargets", name, None, opts)
+        self.groups = {}
         match args.topology.edge:
             case Kind.EIP:
                 server = args.topology.load_balancers[0].name
@@ -123,7 +127,8 @@ class EdgeTargets(pulumi.ComponentResource):
             case Kind.NLB:
                 assert args.edge.balancer is not None  # noqa: S101  (made for this edge by Edge)
                 for listener, port in LISTENERS.items():
-                    self._listen(f"{name}-{listener}", args, args.edge.balancer, port)
+                    group = self._listen(f"{name}-{listener}", args, args.edge.balancer, port)
+                    self.groups[listener] = group
             case Kind.FLOATING_EIP:
                 pass
         if args.topology.domain and args.topology.hosted_zone_id:
@@ -142,7 +147,7 @@ class EdgeTargets(pulumi.ComponentResource):
             opts=pulumi.ResourceOptions(parent=self, depends_on=[args.network], delete_before_replace=True),
         )
 
-    def _listen(self, name: str, args: EdgeTargetsArgs, balancer: aws.lb.LoadBalancer, port: int) -> None:
+    def _listen(self, name: str, args: EdgeTargetsArgs, balancer: aws.lb.LoadBalancer, port: int) -> aws.lb.TargetGroup:
         child = pulumi.ResourceOptions(parent=self)
         group = aws.lb.TargetGroup(
             name,
@@ -193,6 +198,7 @@ class EdgeTargets(pulumi.ComponentResource):
             default_actions=[aws.lb.ListenerDefaultActionArgs(type="forward", target_group_arn=group.arn)],
             opts=child,
         )
+        return group
 
     def _record(self, name: str, args: EdgeTargetsArgs, domain: str, zone: str) -> None:
         balancer = args.edge.balancer

@@ -42,6 +42,7 @@ class ServerArgs:
     programs: Programs
     authority: Authority
     parameters: Mapping[str, aws.ssm.Parameter]
+    deletion_protection: bool
 
 
 class Server(pulumi.ComponentResource):
@@ -102,7 +103,7 @@ class Server(pulumi.ComponentResource):
             iam_instance_profile=profile.name,
             user_data=user_data(topology, spec, args.bucket_name),
             monitoring=True,
-            disable_api_termination=spec.holds_data,
+            disable_api_termination=args.deletion_protection and spec.holds_data,
             metadata_options=_metadata(),
             root_block_device=_root(spec, {**tags, "Name": f"{label}-root"}),
             tags={**tags, TAG_ROLES: " ".join(spec.roles)},

@@ -11,6 +11,7 @@ from topology.model import architecture
 from topology.names import Edge, Role
 from topology.problems import Problem
 from topology.settings import ServerSettings, Settings
+from topology.subscriptions import check_subscriptions
 
 # "tripod-" + stack + "-" + 12 digits of account + "-" + region (at most 14) must fit the 63 of a bucket's name.
 STACK_NAME = re.compile(r"^[a-z][a-z0-9-]{0,21}[a-z0-9]$|^[a-z]$")
@@ -23,6 +24,8 @@ HOST_NAME = re.compile(r"^(?=.{1,253}$)([a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?\.)+[a
 
 # MySQL manual, "Group Replication Limitations": at most nine members.
 LARGEST_GROUP = 9
+
+MOST_TAGS = 6
 
 
 def check_settings(
@@ -41,6 +44,7 @@ def check_settings(
     yield from _tls(settings)
     yield from _application(settings)
     yield from _tags(settings)
+    yield from check_subscriptions(settings)
 
 
 def _names(specs: Sequence[ServerSettings]) -> Iterator[Problem]:
@@ -172,9 +176,11 @@ def _application(settings: Settings) -> Iterator[Problem]:
 
 
 def _tags(settings: Settings) -> Iterator[Problem]:
-    # AWS: 50 tags a resource, keys to 128 and values to 256 characters, no `aws:` prefix. Tripod sets up to 10.
-    if len(settings.tags) > 40:
-        yield Problem("tags", f"{len(settings.tags)} tags are too many", "Use at most 40")
+    # Objects of S3 have the least room: 10 tags (S3 guide, "Categorizing your objects using tags"), four of which are
+    # Tripod's own. Keys to 128 and values to 256 characters, no `aws:` prefix.
+    if len(settings.tags) > MOST_TAGS:
+        found = f"{len(settings.tags)} tags are too many: S3 gives an object ten, and Tripod sets four"
+        yield Problem("tags", found, f"Use at most {MOST_TAGS}")
     for key, value in settings.tags.items():
         if key.lower().startswith(("aws:", "tripod:")) or not 1 <= len(key) <= 128:
             found = f"'{key}' cannot be the key of a tag"

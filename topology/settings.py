@@ -82,6 +82,19 @@ class ApplicationSettings(_Section):
     health: str
 
 
+class SubscriptionSettings(_Section):
+    """One entry of `alerts.subscriptions`."""
+
+    protocol: Literal["email", "email-json", "https", "sms", "sqs", "lambda"]
+    endpoint: str
+
+
+class AlertSettings(_Section):
+    """The `alerts` object."""
+
+    subscriptions: list[SubscriptionSettings] = Field(default_factory=list)
+
+
 class Settings(_Section):
     """Every key of the `tripod:` namespace. Sizes are in GiB, times in minutes."""
 
@@ -101,6 +114,8 @@ class Settings(_Section):
     application: Annotated[ApplicationSettings | None, BeforeValidator(_empty_is_absent)] = None
     backup: Annotated[BackupSettings, BeforeValidator(_decode)] = Field(default_factory=BackupSettings)
     replica_lag_seconds: int = Field(default=30, ge=2, le=86400)
+    alerts: Annotated[AlertSettings, BeforeValidator(_decode)] = Field(default_factory=AlertSettings)
+    deletion_protection: bool = True
     verify: bool = True
     verify_timeout_minutes: int = Field(default=15, ge=1, le=120)
     tags: Annotated[dict[str, str], BeforeValidator(_decode)] = Field(default_factory=dict)
@@ -138,6 +153,10 @@ def _section(location: tuple[int | str, ...]) -> type[_Section]:
             return TlsSettings
         case ("backup", *_):
             return BackupSettings
+        case ("alerts", "subscriptions", *_):
+            return SubscriptionSettings
+        case ("alerts", *_):
+            return AlertSettings
         case ("application", *_):
             return ApplicationSettings
         case _:
@@ -149,7 +168,7 @@ def _problem(error: Any) -> Problem:
     key, given = _path(location), error.get("input")
     match error["type"]:
         case "extra_forbidden":
-            section = _section(location) if len(location) > 1 else Settings
+            section = _section(location[:-1]) if len(location) > 1 else Settings
             keys = [field.alias or name for name, field in section.model_fields.items()]
             close = difflib.get_close_matches(str(location[-1]), keys, n=1)
             guess = f"Did you mean '{close[0]}'? " if close else ""

@@ -10,6 +10,7 @@ from rehearsal.resources import (  # noqa: F401  (each registers its types)
     compute,
     firewall,
     iam,
+    kms,
     load_balancer,
     network,
     observability,

@@ -109,7 +109,10 @@ class Topic(Kind):
 
     def create(self, name: str, inputs: Inputs) -> Outcome:
         topic = physical_name(name, inputs)
-        arn = self.aws.client("sns").create_topic(Name=topic, Tags=tag_list(inputs))["TopicArn"]
+        key = inputs.get("kmsMasterKeyId")
+        arn = self.aws.client("sns").create_topic(
+            Name=topic, Tags=tag_list(inputs), Attributes={"KmsMasterKeyId": key} if key else {}
+        )["TopicArn"]
         return Outcome(arn, {"arn": arn, "name": topic})
 
     def update(self, resource_id: str, old: Inputs, new: Inputs) -> Outputs:  # noqa: ARG002
@@ -139,15 +142,19 @@ class TopicPolicy(Kind):
 
 @kind("aws:sns/topicSubscription:TopicSubscription")
 class TopicSubscription(Kind):
-    """A subscriber of a topic."""
+    """A subscriber of a topic, written down but never reached.
+
+    moto would post to the address of an `https` subscription, and nothing may leave this machine. As an e-mail
+    subscription, whatever its protocol, it is listed in the emulated SNS and nobody is told.
+    """
 
     replace_on = frozenset({"topic", "protocol", "endpoint"})
 
     def create(self, name: str, inputs: Inputs) -> Outcome:  # noqa: ARG002
         arn = self.aws.client("sns").subscribe(
             TopicArn=inputs["topic"],
-            Protocol=inputs["protocol"],
-            Endpoint=inputs["endpoint"],
+            Protocol="email",
+            Endpoint=f"{inputs['protocol']}:{inputs['endpoint']}",
             ReturnSubscriptionArn=True,
         )["SubscriptionArn"]
         return Outcome(arn, {"arn": arn})

@@ -116,7 +116,9 @@ def _created(args: mocks.MockResourceArgs) -> tuple[str, dict[str, Any]]:
         case "Eip":
             state |= {"publicIp": "203.0.113.10", "allocationId": identity}
         case "LoadBalancer":
-            state |= {"dnsName": "edge.elb.example", "zoneId": "Z1"}
+            state |= {"dnsName": "edge.elb.example", "zoneId": "Z1", "arnSuffix": f"net/{args.name}"}
+        case "TargetGroup":
+            state |= {"arnSuffix": f"targetgroup/{args.name}"}
         case "RandomPassword":
             state |= {"result": f"{SECRET_MARK}-{args.name}"}
         case "PrivateKey":

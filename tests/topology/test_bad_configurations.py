@@ -20,6 +20,10 @@ def server(name: str, *roles: str, **more: object) -> dict[str, object]:
     return {"name": name, "roles": list(roles), **more}
 
 
+def subscribed(protocol: str, endpoint: str) -> dict[str, object]:
+    return {"alerts": {"subscriptions": [{"protocol": protocol, "endpoint": endpoint}]}}
+
+
 ALL = server("all-1", LB, APP, DB)
 APPLICATION = {
     "artifact": "s3://example/site-1.2.tar.gz",
@@ -189,9 +193,46 @@ CORPUS: dict[str, tuple[dict[str, object], str, str]] = {
         "application.health",
         "/healthz",
     ),
+    "a subscriber without an address": (subscribed("email", "oncall"), "alerts.subscriptions[0].endpoint", "oncall@"),
+    "a subscriber in clear text": (
+        subscribed("https", "http://example.org/"),
+        "alerts.subscriptions[0].endpoint",
+        "https://",
+    ),
+    "a protocol that is not encrypted": (
+        subscribed("http", "http://example.org/"),
+        "alerts.subscriptions[0].protocol",
+        "'https'",
+    ),
+    "a telephone number without its country": (
+        subscribed("sms", "0301234567"),
+        "alerts.subscriptions[0].endpoint",
+        "E.164",
+    ),
+    "a queue's address for its ARN": (
+        subscribed("sqs", "https://sqs.eu-west-1.amazonaws.com/123456789012/alerts"),
+        "alerts.subscriptions[0].endpoint",
+        "ARN of a queue",
+    ),
+    "a function's name for its ARN": (
+        subscribed("lambda", "alerts"),
+        "alerts.subscriptions[0].endpoint",
+        "ARN of a function",
+    ),
+    "a subscriber twice": (
+        {"alerts": {"subscriptions": [{"protocol": "email", "endpoint": "a@example.org"}] * 2}},
+        "alerts.subscriptions",
+        "once",
+    ),
+    "unknown key of a subscriber": (
+        {"alerts": {"subscriptions": [{"protocol": "sms", "endpoint": "+14155550100", "endpiont": "x"}]}},
+        "alerts.subscriptions[0].endpiont",
+        "'endpoint'",
+    ),
+    "text for protection": ({"deletionProtection": "perhaps"}, "deletionProtection", "true or false"),
     "a tag of AWS's own": ({"tags": {"aws:owner": "me"}}, "tags", "aws:"),
     "a tag's value too long": ({"tags": {"Owner": "x" * 300}}, "tags.Owner", "256"),
-    "too many tags": ({"tags": {f"key{n}": "v" for n in range(50)}}, "tags", "at most 40"),
+    "too many tags": ({"tags": {f"key{n}": "v" for n in range(7)}}, "tags", "at most 6"),
     "a tag that is a number": ({"tags": {"CostCentre": 42}}, "tags.CostCentre", "quotes"),
 }
 
