@@ -48,7 +48,7 @@ shared = (account, found.image, network, firewall, bucket, bucket_name, programs
 servers = {spec.name: Server(spec.name, ServerArgs(topology, spec, *shared), opts) for spec in topology.servers}
 targets = EdgeTargets("edge-targets", EdgeTargetsArgs(topology, network, edge, servers), opts)
 topic = AlertTopic("alerts", AlertTopicArgs(stack, account, found.settings.alerts.subscriptions), opts)
-Monitoring("monitoring", MonitoringArgs(topology, topic, servers, edge, targets), opts)
+Monitoring("monitoring", MonitoringArgs(topology, account, topic, servers, edge, targets), opts)
 
 if found.settings.verify:
     timeout = found.settings.verify_timeout_minutes

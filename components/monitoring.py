@@ -6,17 +6,20 @@ Alarm names are given, not generated, so that a dashboard can name them before t
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import pulumi
 import pulumi_aws as aws
 
-from components.edge import Edge, EdgeTargets
+from components.dashboard import Contents, Watched, dashboard_body
+from components.edge import LISTENERS, Edge, EdgeTargets
+from components.permissions import Account
 from components.server import Server
 from components.topic import AlertTopic
 from topology import names
 from topology.model import Server as Spec
 from topology.model import Topology
+from topology.names import Edge as Kind
 
 # Seconds. EC2 status checks, the heartbeat and a network load balancer all give one value a minute.
 PERIOD = 60
@@ -29,6 +32,7 @@ class MonitoringArgs:
     """What CloudWatch watches, and whom it tells."""
 
     topology: Topology
+    account: Account
     topic: AlertTopic
     servers: Mapping[str, Server]
     edge: Edge
@@ -37,7 +41,10 @@ class MonitoringArgs:
 
 @dataclass(frozen=True)
 class Watch:
-    """One alarm. `missing` is what no data means: `breaching`, `notBreaching`, `ignore` or `missing`."""
+    """One alarm. `missing` is what no data means: `breaching`, `notBreaching`, `ignore` or `missing`.
+
+    `server` and `listener` say whose metric it is; without both it is one of the whole stack.
+    """
 
     subject: str
     symptom: str
@@ -50,25 +57,34 @@ class Watch:
     period: int = PERIOD
     count: int = 2
     missing: str = "missing"
+    server: str | None = None
+    listener: str | None = None
 
 
 class Monitoring(pulumi.ComponentResource):
-    """Every CloudWatch alarm of a stack. Each tells the topic when it fires and when it is over."""
+    """Every CloudWatch alarm of a stack, and the dashboard. Each alarm tells when it fires and when it is over."""
 
     def __init__(self, name: str, args: MonitoringArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__("tripod:monitoring:Monitoring", name, None, opts)
         self._name, self._args = name, args
-        for server in args.topology.servers:
-            for watch in server_watches(server):
-                self._alarm(watch, {"InstanceId": args.servers[server.name].instance_id})
-        if args.topology.monitors:
-            self._alarm(heartbeat_watch(args.topology.stack), {})
-        if args.edge.balancer:
-            for listener, group in args.targets.groups.items():
-                dimensions = {"LoadBalancer": args.edge.balancer.arn_suffix, "TargetGroup": group.arn_suffix}
-                for watch in target_watches(listener):
-                    self._alarm(watch, dimensions)
+        for watch in watches(args.topology):
+            self._alarm(watch, self._dimensions(watch))
+        watched = [Watched(one.subject, one.symptom, f"{one.subject}: {one.metric}") for one in watches(args.topology)]
+        aws.cloudwatch.Dashboard(
+            f"{name}-dashboard",
+            dashboard_name=names.dashboard(args.topology.stack),
+            dashboard_body=dashboard_body(Contents(args.topology, args.account, watched)),
+            opts=pulumi.ResourceOptions(parent=self),
+        )
         self.register_outputs({})
+
+    def _dimensions(self, watch: Watch) -> dict[str, pulumi.Input[str]]:
+        if watch.server:
+            return {"InstanceId": self._args.servers[watch.server].instance_id}
+        if self._args.edge.balancer and watch.listener:
+            group = self._args.targets.groups[watch.listener]
+            return {"LoadBalancer": self._args.edge.balancer.arn_suffix, "TargetGroup": group.arn_suffix}
+        return {}
 
     def _alarm(self, watch: Watch, dimensions: Mapping[str, pulumi.Input[str]]) -> None:
         aws.cloudwatch.MetricAlarm(
@@ -89,6 +105,20 @@ class Monitoring(pulumi.ComponentResource):
             # An alarm that fires before it may publish tells nobody.
             opts=pulumi.ResourceOptions(parent=self, depends_on=[self._args.topic.policy]),
         )
+
+
+def watches(topology: Topology) -> list[Watch]:
+    """Every alarm of a stack, the same at every evaluation."""
+    return [
+        *(replace(one, server=server.name) for server in topology.servers for one in server_watches(server)),
+        *([heartbeat_watch(topology.stack)] if topology.monitors else []),
+        *(
+            replace(one, listener=listener)
+            for listener in LISTENERS
+            if topology.edge is Kind.NLB
+            for one in target_watches(listener)
+        ),
+    ]
 
 
 def server_watches(server: Spec) -> list[Watch]:

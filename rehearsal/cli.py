@@ -13,6 +13,7 @@ from rich.console import Console
 from rehearsal import report
 from rehearsal.daemon import ROOT, Daemon
 from rehearsal.drills import cli as drills
+from rehearsal.notifications import Notification, Notifications
 from rehearsal.shell import RehearsalError
 
 INTERRUPTED = 130
@@ -131,6 +132,24 @@ def logs(daemon: Daemon, server: str | None, unit: str | None, lines: int) -> No
         click.echo("\n".join(daemon.log.read_text(errors="replace").splitlines()[-lines:]))
         return
     click.echo(daemon.ask("journal", server=server, unit=unit, lines=lines)["text"], nl=False)
+
+
+@main.command()
+@STACK
+@click.option("--json", "as_json", is_flag=True, help="For machines: one JSON object a line.")
+@click.option("--follow", is_flag=True, help="Go on with those that come, until Ctrl-C or the stack's end.")
+def alerts(daemon: Daemon, as_json: bool, follow: bool) -> None:
+    """Print what was published to the stack's topics: alerts of the hosts and CloudWatch alarms."""
+    daemon.ask("ping")
+    file = Notifications(daemon.paths.directory)
+    for one in file.follow(lambda: not daemon.running) if follow else file.read():
+        click.echo(json.dumps(one.document) if as_json else _shown(one))
+
+
+def _shown(one: Notification) -> str:
+    alarm = one.alarm
+    text = str(alarm["AlarmDescription"]) if alarm else one.message.strip()
+    return f"{one.at}  {one.subject}\n" + "".join(f"    {line}\n" for line in text.splitlines())
 
 
 @main.command(context_settings={"ignore_unknown_options": True})

@@ -24,6 +24,7 @@ from werkzeug.serving import BaseWSGIServer, make_server
 
 from rehearsal import balancer_spec, cloud_patches, target_health_patch
 from rehearsal.shell import RehearsalError
+from rehearsal import balancer_spec, cloud_patches, notification_patch, target_health_patch
 from rehearsal.view import Disk, Group, GroupRule, Instance, View
 
 GONE = {"terminated", "shutting-down"}
@@ -51,6 +52,7 @@ class Cloud:
         managed: Callable[[str], bool],
         start_command: Callable[[Any], None],
         target_states: Callable[[], target_health_patch.States] = dict,
+        tell: notification_patch.Tell = lambda _: None,
     ) -> None:
         if region not in ec2_backends[DEFAULT_ACCOUNT_ID].regions:
             raise RehearsalError(f"aws:region '{region}' is no region that the emulated AWS knows: choose another one")
@@ -58,6 +60,7 @@ class Cloud:
         self.lock = threading.RLock()
         cloud_patches.install(managed, start_command)
         target_health_patch.install(target_states)
+        notification_patch.install(tell)
         self._dispatch = DomainDispatcherApplication(create_backend_app)
         self._servers: list[tuple[BaseWSGIServer, threading.Thread]] = []
         cloud_patches.register_images(self._ec2)
@@ -69,7 +72,7 @@ class Cloud:
     def reset(self) -> None:
         """Forget everything (tests share one process)."""
         with self.lock:
-            for service in ("ec2", "elbv2", "iam", "s3", "ssm", "route53", "cloudwatch", "logs", "sns"):
+            for service in ("ec2", "elbv2", "iam", "s3", "ssm", "route53", "cloudwatch", "logs", "sns", "kms"):
                 get_backend(service).reset()
             cloud_patches.register_images(self._ec2)
 
@@ -168,6 +171,12 @@ class Cloud:
             if (profile.arn == arn or profile.name == name) and profile.roles:
                 return profile.roles[0].name, profile.arn
         return None
+
+    def balancers(self) -> dict[str, list[str]]:
+        """ARN of each target group -> those of the load balancers that use it."""
+        with self.lock:
+            groups = elbv2_backends[DEFAULT_ACCOUNT_ID][self.region].target_groups
+            return {arn: list(group.load_balancer_arns) for arn, group in groups.items()}
 
     def stopped_by_host(self, instance_id: str) -> None:
         """Tell the API that an instance shut itself down."""

@@ -16,12 +16,15 @@ from pathlib import Path
 from typing import Any
 
 from rehearsal import forward
+from rehearsal.alarms import Alarms, Sample
+from rehearsal.aws_metrics import status_checks, target_health
 from rehearsal.cloud import Cloud
 from rehearsal.control import Answer, Control, Handler
 from rehearsal.firewall_rules import API_ADDRESS, METADATA_ADDRESS
 from rehearsal.machine import Machine, Power
 from rehearsal.metadata import Metadata
 from rehearsal.network import Fabric
+from rehearsal.notifications import Notifications
 from rehearsal.page.live import LivePage
 from rehearsal.paths import StackPaths
 from rehearsal.reconciler import Host, Reconciler
@@ -63,7 +66,9 @@ class Supervisor:
             managed=self._managed,
             start_command=self._start_command,
             target_states=self._target_states,
+            tell=Notifications(self.paths.directory).add,
         )
+        self.alarms = Alarms(options.region, self.cloud.lock, self._samples)
         self.reconciler = Reconciler(self.fabric, Path(options.image), options.region, self.cloud.view)
         self.reconciler.on_power_off = self.cloud.stopped_by_host
         self.commands = RunCommand(self.reconciler.find, self.cloud.lock)
@@ -94,6 +99,10 @@ class Supervisor:
 
     def _target_states(self) -> States:
         return self.reconciler.balancers.states()
+
+    def _samples(self) -> list[Sample]:
+        hosts = [(host.instance, host.machine.power) for host in list(self.reconciler.hosts.values())]
+        return [*status_checks(hosts), *target_health(self._target_states(), self.cloud.balancers())]
 
     def _start_command(self, command: Any) -> None:
         self.commands.start(command)
@@ -128,6 +137,7 @@ class Supervisor:
         for one in self.forwards:
             one.start()
         self.reconciler.start()
+        self.alarms.start()
         if page is not None:
             self.page = LivePage(page, self.options.stack, self.fabric, self.reconciler, self._handlers())
         self._control = Control(self.paths.directory / "control.sock", self._handlers())
@@ -139,6 +149,7 @@ class Supervisor:
             self.page.close()
         for one in self.forwards:
             one.close()
+        self.alarms.close()
         self.reconciler.close()
         self.metadata.close()
         self.cloud.close()

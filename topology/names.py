@@ -151,3 +151,8 @@ def metrics_namespace(stack: str) -> str:
 def alarm(stack: str, subject: str, symptom: str) -> str:
     """Name of a CloudWatch alarm: `subject` is a server or a part of the stack, `symptom` what is wrong with it."""
     return f"{PROJECT}-{stack}-{subject}-{symptom}"
+
+
+def dashboard(stack: str) -> str:
+    """Name of a stack's CloudWatch dashboard."""
+    return f"{PROJECT}-{stack}"

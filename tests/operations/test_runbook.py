@@ -24,7 +24,7 @@ from userdata.render import bundle
 STACKS = {topology.stack: topology for topology in stacks()}
 PLANNED = {"instance-type", "destroy"}
 GLOBAL_OPTIONS = {"region", "recursive", "filters"}
-PULUMI = {"up", "destroy", "state", "preview"}
+PULUMI = {"up", "destroy", "state", "preview", "config"}
 ON_SERVERS = {"tripod", "systemctl", "journalctl", "haproxy", "openssl", "df"}
 
 

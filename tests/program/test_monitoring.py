@@ -75,6 +75,41 @@ def test_the_topics_and_keys_policies_are_known_at_a_preview(preview: Evaluation
         assert preview.named(resource).inputs["policy"] == program.named(resource).inputs["policy"]
 
 
+def test_the_dashboard_shows_every_alarm_and_is_known_at_a_preview(
+    program: Evaluation, preview: Evaluation, topology: Topology, stack: str
+) -> None:
+    (dashboard,) = program.of("Dashboard")
+    (planned,) = preview.of("Dashboard")
+    assert planned.inputs == dashboard.inputs
+    assert dashboard.inputs["dashboardName"] == f"tripod-{stack}"
+    widgets = json.loads(dashboard.inputs["dashboardBody"])["widgets"]
+    alarms = {f"alarm:{alarm.inputs['name']}" for alarm in program.of("MetricAlarm")}
+
+    def shown(arns: list[str]) -> set[str]:
+        return {arn.split(":", 5)[5] for arn in arns}
+
+    states = [widget for widget in widgets if widget["type"] == "alarm"]
+    assert shown([arn for widget in states for arn in widget["properties"]["alarms"]]) == alarms
+    graphs = [widget for widget in widgets if widget["type"] == "metric"]
+    assert shown([arn for widget in graphs for arn in widget["properties"]["annotations"]["alarms"]]) == alarms
+    (text,) = (widget["properties"]["markdown"] for widget in widgets if widget["type"] == "text")
+    for server in topology.servers:
+        assert f"| {server.name} | " in text
+        assert server.address in text
+
+
+def test_no_widget_of_the_dashboard_covers_another(program: Evaluation) -> None:
+    widgets = json.loads(program.of("Dashboard")[0].inputs["dashboardBody"])["widgets"]
+    cells = [
+        (x, y)
+        for one in widgets
+        for x in range(one["x"], one["x"] + one["width"])
+        for y in range(one["y"], one["y"] + one["height"])
+    ]
+    assert len(cells) == len(set(cells))
+    assert max(x for x, _ in cells) < 24
+
+
 def test_subscribers() -> None:
     wanted = [
         {"protocol": "email", "endpoint": "oncall@example.org"},
