@@ -19,6 +19,7 @@ from moto.sns.models import sns_backends
 from rehearsal.alarm_rule import AlarmRule, State
 
 MINUTE = 60
+EARLY = 1
 KEPT = 3 * 3600
 """Seconds. CloudWatch keeps values of a minute for 15 days; no alarm here looks back as far as this."""
 
@@ -83,9 +84,9 @@ class Alarms:
 
     def step(self) -> None:
         """Sample the minute that is just over, and evaluate all alarms up to its end."""
+        # A timer may wake a little early; looking may take its time on a busy machine.
+        end = int(self._clock() + EARLY) // MINUTE * MINUTE
         samples = list(self._look())
-        # A timer may wake a little early.
-        end = round(self._clock() / MINUTE) * MINUTE
         with self._lock:
             backend = cloudwatch_backends[DEFAULT_ACCOUNT_ID][self._region]
             for one in samples:

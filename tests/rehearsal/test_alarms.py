@@ -10,9 +10,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from moto.backends import get_backend
 
 from rehearsal import notification_patch
-from rehearsal.alarms import MINUTE, Alarms, Sample
+from rehearsal.alarms import KEPT, MINUTE, Alarms, Sample
 from rehearsal.aws_metrics import status_checks, target_health
 from rehearsal.machine import Power
 from rehearsal.notifications import Notification, Notifications
@@ -35,7 +36,8 @@ class Scene:
     """Alarms with a clock of their own, and what the topic got."""
 
     def __init__(self, aws: Emulated) -> None:
-        aws.reset()
+        for service in ("cloudwatch", "sns"):
+            get_backend(service).reset()
         self.aws, self.now = aws, BEGIN
         self.told: list[Notification] = []
         self.samples: list[Sample] = []
@@ -159,7 +161,7 @@ def test_an_alarm_without_actions_tells_nobody(scene: Scene) -> None:
 
 
 def test_values_are_not_kept_for_ever(scene: Scene) -> None:
-    for _ in range(4 * 60):
+    for _ in range(KEPT // MINUTE + 60):
         scene.now += MINUTE
         scene.samples = [Sample("AWS/EC2", "StatusCheckFailed_Instance", {"InstanceId": "i-1"}, 0)]
         scene.alarms.step()
@@ -171,7 +173,7 @@ def test_values_are_not_kept_for_ever(scene: Scene) -> None:
         Period=MINUTE,
         Statistics=["Maximum"],
     )
-    assert 0 < len(metrics["Datapoints"]) <= 180
+    assert 0 < len(metrics["Datapoints"]) <= KEPT // MINUTE
 
 
 def test_nothing_leaves_the_machine_when_something_is_published(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
