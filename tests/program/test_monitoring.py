@@ -95,7 +95,7 @@ def test_the_dashboard_shows_every_alarm_and_is_known_at_a_preview(
     (text,) = (widget["properties"]["markdown"] for widget in widgets if widget["type"] == "text")
     for server in topology.servers:
         assert f"| {server.name} | " in text
-        assert server.address in text
+        assert str(server.address) in text
 
 
 def test_no_widget_of_the_dashboard_covers_another(program: Evaluation) -> None:
