@@ -22,9 +22,8 @@ from moto.moto_server.werkzeug_app import (
 )
 from werkzeug.serving import BaseWSGIServer, make_server
 
-from rehearsal import balancer_spec, cloud_patches, target_health_patch
-from rehearsal.shell import RehearsalError
 from rehearsal import balancer_spec, cloud_patches, notification_patch, target_health_patch
+from rehearsal.shell import RehearsalError
 from rehearsal.view import Disk, Group, GroupRule, Instance, View
 
 GONE = {"terminated", "shutting-down"}
