@@ -93,7 +93,8 @@ class Alarms:
                 datum = {
                     "MetricName": one.metric,
                     "Value": one.value,
-                    "Timestamp": datetime.fromtimestamp(end - MINUTE, UTC),
+                    # Without a time zone, as moto keeps them: it compares them with those that a request names.
+                    "Timestamp": datetime.fromtimestamp(end - MINUTE, UTC).replace(tzinfo=None),
                     "Dimensions": [{"Name": key, "Value": value} for key, value in one.dimensions.items()],
                 }
                 backend.put_metric_data(one.namespace, [datum])
