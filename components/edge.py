@@ -16,7 +16,7 @@ from components.firewall import Firewall
 from components.network import Network
 from components.server import Server
 from topology import ports
-from topology.draining import NLB_CHECK_COUNT, NLB_CHECK_INTERVAL
+from topology.draining import NLB_CHECK_COUNT, NLB_CHECK_INTERVAL, NLB_CHECK_TIMEOUT
 from topology.flows import EDGE
 from topology.model import Topology
 from topology.names import Edge as Kind
@@ -168,8 +168,7 @@ class EdgeTargets(pulumi.ComponentResource):
                 path="/healthz",
                 matcher="200",
                 interval=NLB_CHECK_INTERVAL,
-                # AWS refuses a timeout above the interval.
-                timeout=NLB_CHECK_INTERVAL,
+                timeout=NLB_CHECK_TIMEOUT,
                 healthy_threshold=NLB_CHECK_COUNT,
                 unhealthy_threshold=NLB_CHECK_COUNT,
             ),

@@ -7,6 +7,8 @@ from topology.names import Edge
 # Health checks of a Network Load Balancer: 5 s is the shortest interval, 2 the smallest count, so a lost load balancer
 # costs its share of requests for about ten seconds.
 NLB_CHECK_INTERVAL, NLB_CHECK_COUNT = 5, 2
+# The shortest, too: a host that is lost says nothing, so each of its checks takes as long as it may.
+NLB_CHECK_TIMEOUT = 2
 
 _SECONDS = {
     # The last good check may have been a moment ago; the rest is for the decision to reach every node.

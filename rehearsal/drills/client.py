@@ -40,6 +40,8 @@ class Plan:
     readers: int
     name: str | None = None
     """What the certificate must be for, where it does not carry the addresses."""
+    patience: float = 1.0
+    """Factor of all timeouts."""
 
 
 class NamedAdapter(HTTPAdapter):
@@ -116,6 +118,7 @@ class Client:
     ) -> Request:
         """One request on a connection of its own, so that a lost load balancer cannot keep it waiting."""
         url = self.plan.urls[int(time.monotonic() * 1000) % len(self.plan.urls)]
+        patient = (timeout[0] * self.plan.patience, timeout[1] * self.plan.patience)
         start = time.monotonic()
         status, error, retry_after = 0, "", ""
         answer: dict[str, Any] = {}
@@ -124,7 +127,7 @@ class Client:
                 if self.plan.name:
                     session.mount("https://", NamedAdapter(self.plan.name))
                 response = session.request(
-                    method, url + path, json=body, timeout=timeout, verify=self.plan.ca_file, allow_redirects=False
+                    method, url + path, json=body, timeout=patient, verify=self.plan.ca_file, allow_redirects=False
                 )
             status, retry_after = response.status_code, response.headers.get("retry-after", "")
             answer = response.json() if "json" in response.headers.get("content-type", "") else {}
@@ -153,6 +156,7 @@ class Client:
 @click.option("--ca", "ca_file", required=True, type=click.Path(exists=True, dir_okay=False))
 @click.option("--seconds", default=60.0, help="End after so long.")
 @click.option("--pace", default=0.02, help="Seconds between two writes, and between two reads.")
+@click.option("--patience", default=1.0, help="Factor of how long to wait for a connection and for an answer.")
 @click.option("--writers", default=8)
 @click.option("--readers", default=4)
 @click.option("--out", required=True, type=click.Path(dir_okay=False, path_type=Path))
@@ -162,12 +166,13 @@ def main(
     ca_file: str,
     seconds: float,
     pace: float,
+    patience: float,
     writers: int,
     readers: int,
     out: Path,
 ) -> None:
     """Read from and write to a site at a steady pace until the time is over or standard input ends."""
-    Client(Plan(urls, ca_file, seconds, pace, writers, readers, name)).run(out)
+    Client(Plan(urls, ca_file, seconds, pace, writers, readers, name, patience)).run(out)
 
 
 if __name__ == "__main__":

@@ -74,14 +74,16 @@ def watching(
     seconds: float = 600,
     warm_up: float = 2,
     restored_within: float = 180,
+    patience: float = 1.0,
 ) -> Iterator[Watch]:
     """Start client and sampler, hand over to the drill, then let everything calm down and collect the record.
 
+    `patience` multiplies the client's timeouts, where only whether a request fails is asked and not how fast it is.
     Raises RehearsalError when the client does not get going, or does not end.
     """
     directory.mkdir(parents=True, exist_ok=True)
     watch = Watch(stack, directory)
-    process = _client(stack, watch.requests_file, pace, seconds)
+    process = _client(stack, watch.requests_file, pace, seconds, patience)
     try:
         with Sampler(stack, directory / "samples.jsonl") as sampler:
             wait_until(
@@ -112,7 +114,7 @@ def watching(
             process.wait()
 
 
-def _client(stack: Stack, out: Path, pace: float, seconds: float) -> subprocess.Popen[bytes]:
+def _client(stack: Stack, out: Path, pace: float, seconds: float, patience: float) -> subprocess.Popen[bytes]:
     urls = [word for address in stack.addresses() for word in ("--url", f"https://{address}")]
     if not urls:
         raise RehearsalError(f"stack {stack.name} has no public address that leads to a host")
@@ -120,6 +122,7 @@ def _client(stack: Stack, out: Path, pace: float, seconds: float) -> subprocess.
     name = stack.site_name()
     words += ["--name", name] if name else []
     words += [*urls, "--ca", stack.ca_file, "--seconds", str(seconds), "--pace", str(pace), "--out", str(out)]
+    words += ["--patience", str(patience)]
     return subprocess.Popen(
         words,
         stdin=subprocess.PIPE,

@@ -76,6 +76,15 @@ def test_a_load_balancer_with_a_peer_drains_before_it_stops(name, seconds):
     assert stops == ([seconds] if seconds else [])
 
 
+@pytest.mark.parametrize("name,server", WITH_HAPROXY)
+def test_an_application_without_its_way_to_the_database_does_not_stay(name, server):
+    topology = preset(name)
+    part = files(topology, topology.server(server))
+    unit = next(file.content for file in part.files if file.path.endswith("haproxy.service.d/tripod.conf"))
+    tied = {"PropagatesStopTo=tripod-app.service", "Wants=tripod-app.service"} & set(unit.splitlines())
+    assert len(tied) == (2 if topology.server(server).has(Role.APP) else 0)
+
+
 def test_the_health_that_the_edge_sees_turns_bad_while_draining():
     found = sections(preset("active-active"), "server-1")
     for section in ("metrics", "health"):

@@ -37,6 +37,7 @@ def files(topology: Topology, server: Server) -> Part:
                 render(
                     HERE,
                     "haproxy.service.d.conf.j2",
+                    app=server.has(Role.APP),
                     library=paths.LIBRARY,
                     drain=drain_seconds(topology.edge) if server.has(Role.LOAD_BALANCER) else 0,
                 ),
