@@ -28,6 +28,9 @@ def exercise(stack: Stack, drill: Drill, directory: Path, *, repeat: int = 1, sa
     not healthy before a run, or cannot be brought back after one.
     """
     obstacle = drill.obstacle(stack)
+    if safety:
+        # What a stack cannot survive anyway shows nothing of the feature.
+        obstacle = obstacle or SAFETY[safety].obstacle(stack) or drill.weakness(stack.topology)
     if obstacle:
         yield Outcome(drill.name, drill.what, 1, Result.NOT_POSSIBLE, obstacle, without=safety)
         return

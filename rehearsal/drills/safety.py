@@ -9,6 +9,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from rehearsal.drills.drill import no_floating_address, possible
 from rehearsal.drills.stack import Stack
 from rehearsal.shell import RehearsalError
 from topology.names import Role
@@ -29,6 +30,8 @@ class Safety:
     what: str
     fault: str
     switch_off: Callable[[Stack], UNDO]
+    obstacle: Callable[[Stack], str] = possible
+    """Why a stack does not have the feature, or nothing."""
 
 
 @contextmanager
@@ -223,6 +226,7 @@ _ALL = (
         "keepalived on the load balancer that stands by",
         "not within",
         standby_without("keepalived.service"),
+        no_floating_address,
     ),
     Safety(
         "haproxy-restart",
@@ -241,6 +245,7 @@ _ALL = (
             "",
             ("systemctl reload keepalived.service",),
         ),
+        no_floating_address,
     ),
     Safety(
         "graceful-reload",
@@ -265,6 +270,7 @@ _ALL = (
             r"\1 --no-heal",
             (READ_UNITS, "systemctl restart tripod-floating-address.service"),
         ),
+        no_floating_address,
     ),
     Safety(
         "retries",

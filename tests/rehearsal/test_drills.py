@@ -11,19 +11,23 @@ import pytest
 from rehearsal.display import MARKS
 from rehearsal.drills.catalogue import DRILLS
 from rehearsal.drills.drill import Result
-from rehearsal.drills.exercise import control_holds, exercise
-from rehearsal.drills.outcome import Outcome
+from rehearsal.drills.exercise import control_holds
+from rehearsal.drills.judge import Limits
 from rehearsal.drills.scene import Scene
 from rehearsal.drills.stack import Stack
 from rehearsal.drills.waiting import wait_until
 from rehearsal.drills.watch import Watch
 from rehearsal.engine import Step
+from tests.rehearsal.drilling import one, settings
 from tests.rehearsal.stack import rehearsal, running
 
 pytestmark = pytest.mark.rehearsal
 
-SETTINGS = "config:\n  aws:region: eu-central-1\n  tripod:preset: {preset}\n"
-CORE = ("active-load-balancer-lost", "application-killed")
+# With a margin for two busy cores: they tell a take-over from none. The aims are each drill's own limits.
+CORE = {
+    "active-load-balancer-lost": Limits(write_gap=20.0, read_gap=8.0),
+    "application-killed": Limits(write_gap=8.0, read_gap=5.0, failed_reads=0),
+}
 CONTROLS = [(drill.name, control) for drill in DRILLS.values() for control in drill.controls]
 
 
@@ -35,18 +39,13 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def stack(place: Path) -> Iterator[Stack]:
-    with running(place, "drill", SETTINGS.format(preset="active-passive")) as found:
+    with running(place, "drill", settings("active-passive")) as found:
         yield found
-
-
-def one(stack: Stack, name: str, place: Path, safety: str = "") -> Outcome:
-    (outcome,) = exercise(stack, DRILLS[name], place, safety=safety)
-    return outcome
 
 
 @pytest.mark.parametrize("name", CORE)
 def test_the_core_of_the_drills_passes(stack: Stack, name: str, tmp_path: Path) -> None:
-    outcome = one(stack, name, tmp_path)
+    outcome = one(stack, name, tmp_path, limits=CORE[name])
     assert outcome.result is Result.PASSED, outcome.reason
 
 
@@ -93,22 +92,3 @@ def test_every_drill_passes_with_two_load_balancers(stack: Stack, name: str, tmp
 def test_every_control_fails_for_its_reason(stack: Stack, name: str, safety: str, tmp_path: Path) -> None:
     outcome = one(stack, name, tmp_path, safety)
     assert control_holds(outcome), (outcome.result, outcome.reason)
-
-
-@pytest.fixture(scope="module")
-def reference(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
-    with running(tmp_path_factory.mktemp("drills"), "drillref", SETTINGS.format(preset="reference")) as found:
-        yield found
-
-
-@pytest.mark.drill
-@pytest.mark.parametrize("name", DRILLS)
-def test_the_reference_stack_says_what_it_cannot_survive(reference: Stack, name: str, tmp_path: Path) -> None:
-    outcome = one(reference, name, tmp_path)
-    weak = bool(DRILLS[name].weakness(reference.topology))
-    assert outcome.result is not Result.FAILED, outcome.reason
-    if weak:
-        assert outcome.result is Result.CANNOT_SURVIVE
-        assert outcome.reason == "single load balancer (server-1)"
-        assert outcome.verdict is not None
-        assert outcome.verdict.read_gap > 1, "the loss of the site was measured"

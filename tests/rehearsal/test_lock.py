@@ -36,6 +36,7 @@ def test_only_stacks_of_test_runs_that_are_gone_are_stale():
     gone = 2**22 + 1  # beyond the kernel's highest process id
     assert is_stale(f"ref-{gone}")
     assert is_stale(f"test-{gone}-2")
+    assert is_stale(f"drill-{gone}")
     assert not is_stale(f"ref-{os.getpid()}")
     assert not is_stale(f"prod-{gone}")
     assert not is_stale("dev")
