@@ -15,7 +15,11 @@ from topology.flows import app_port
 APP = "tripod-app.service"
 BROKEN = "drill-broken-app"
 KILLS = 5
-HANGS = 8.0
+ANSWERS_500 = 8.0
+HANGS = 15.0
+HANG_FAILS = 12
+"""Reads. Each of the client's four loses what waits at the hung server, and perhaps one more before the checks speak;
+without checks each loses one every three and a half seconds."""
 LOSSY = 25.0
 DELAY = 0.05
 
@@ -71,7 +75,7 @@ def application_answering_500(scene: Scene) -> None:
     scene.stack.exec(victim, "systemd-run", "--quiet", "--collect", f"--unit={BROKEN}", *program)
     scene.broke(f"application of {victim} answers 500")
     try:
-        scene.observe(HANGS)
+        scene.observe(ANSWERS_500)
     finally:
         scene.stack.exec(victim, "systemctl", "stop", BROKEN)
         scene.stack.exec(victim, "systemctl", "start", APP)
@@ -129,7 +133,8 @@ DRILLS = (
         "application-hung",
         "One application server accepts connections and answers nothing.",
         application_hung,
-        Limits(write_gap=4.0, read_gap=4.0),
+        # What the hung server has already is asked of nobody else: the client's own limits (3.5 s, 7 s) end it.
+        Limits(write_gap=10.0, read_gap=5.0, failed_reads=HANG_FAILS),
         weakness=single_application_server,
         controls=("health-checks",),
     ),

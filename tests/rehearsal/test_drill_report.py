@@ -5,8 +5,10 @@ from __future__ import annotations
 import datetime
 import json
 import re
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
+from types import SimpleNamespace
+from typing import cast
 from xml.etree import ElementTree
 
 import pytest
@@ -15,13 +17,14 @@ from click.testing import CliRunner
 from rehearsal.cli import main
 from rehearsal.drills import page
 from rehearsal.drills.catalogue import DRILLS
-from rehearsal.drills.drill import Result, single_load_balancer
-from rehearsal.drills.exercise import control_holds
-from rehearsal.drills.judge import astray, judge
+from rehearsal.drills.drill import Drill, Result, single_load_balancer
+from rehearsal.drills.exercise import control_holds, exercise
+from rehearsal.drills.judge import Limits, astray, judge
 from rehearsal.drills.outcome import Outcome, Spread, summaries
 from rehearsal.drills.plot import plot
 from rehearsal.drills.record import Event, Record, Request, Sample
 from rehearsal.drills.safety import SAFETY, Edited
+from rehearsal.drills.stack import Stack
 from rehearsal.drills.suite import choose
 from rehearsal.drills.timeline import state_of, timeline
 from rehearsal.shell import RehearsalError
@@ -151,6 +154,25 @@ def test_what_a_stack_cannot_survive_follows_from_its_topology() -> None:
 def test_every_feature_is_a_control_of_a_drill_and_every_control_a_feature() -> None:
     named = {control for drill in DRILLS.values() for control in drill.controls}
     assert named == set(SAFETY)
+
+
+@pytest.mark.parametrize("drill", [drill for drill in DRILLS.values() if drill.controls], ids=lambda drill: drill.name)
+def test_a_drill_judges_what_its_controls_must_fail_by(drill: Drill) -> None:
+    judged = {field.replace("_", " ") for field, limit in asdict(drill.limits).items() if limit is not None}
+    unjudged = {field.replace("_", " ") for field in asdict(Limits())} - judged
+    for name in drill.controls:
+        assert not any(SAFETY[name].fault.startswith(field) for field in unjudged), name
+
+
+def test_a_control_that_would_show_nothing_on_a_stack_is_not_tried(tmp_path: Path) -> None:
+    balanced = SimpleNamespace(topology=TOPOLOGIES["prod"])
+    alone = SimpleNamespace(topology=SimpleNamespace(apps=[SimpleNamespace(name="server-1")]))
+    for stack, drill, feature, why in (
+        (balanced, "active-load-balancer-lost", "vrrp", "this stack has no floating address"),
+        (alone, "application-killed", "retries", "single application server (server-1)"),
+    ):
+        (found,) = exercise(cast(Stack, stack), DRILLS[drill], tmp_path, safety=feature)
+        assert (found.result, found.reason) == (Result.NOT_POSSIBLE, why)
 
 
 EDITS = [(name, safety.switch_off) for name, safety in SAFETY.items() if isinstance(safety.switch_off, Edited)]
