@@ -15,6 +15,8 @@ from topology.flows import app_port
 APP = "tripod-app.service"
 BROKEN = "drill-broken-app"
 KILLS = 5
+BETWEEN_KILLS = 3.0
+"""Seconds: the load balancers send requests to the server again, so that each kill costs some without retries."""
 ANSWERS_500 = 8.0
 HANGS = 15.0
 HANG_FAILS = 12
@@ -47,8 +49,7 @@ def application_killed(scene: Scene) -> None:
         scene.stack.exec(victim, "systemctl", "kill", "--signal=SIGKILL", "--kill-whom=all", APP, check=False)
         if number == 0:
             scene.broke(f"application of {victim} killed {KILLS} times")
-        scene.observe(1)
-    scene.observe(3)
+        scene.observe(BETWEEN_KILLS)
 
 
 def application_host_lost(scene: Scene) -> None:

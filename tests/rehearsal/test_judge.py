@@ -67,7 +67,7 @@ def test_each_loss_is_seen(change: dict[str, object], fault: str) -> None:
 def test_where_nobody_looked_nothing_is_said_of_lost_writes() -> None:
     verdict = judge(replace(CLEAN, final_keys={}))
     assert not verdict.lost
-    assert verdict.faults == ("nobody looked at the members afterwards",)
+    assert verdict.faults == ("nobody looked at the copies afterwards",)
 
 
 def test_a_partitioned_primary_that_commits_nothing_is_no_writer() -> None:
