@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import pulumi
 import pulumi_aws as aws
@@ -12,7 +12,7 @@ from components import lookups
 from components.permissions import Account
 from topology.build import build_topology
 from topology.model import Topology
-from topology.names import PROJECT, TAG_STACK
+from topology.names import PROJECT, TAG_STACK, alerts_topic
 from topology.problems import ConfigurationError
 from topology.settings import Settings
 from topology.stackfile import other_project
@@ -61,11 +61,16 @@ def _configure(stack: str) -> Configuration:
     available = lookups.zones(ask)
     if not settings.zones:
         available = lookups.zones_offering(available, [server.instance_type for server in draft.servers], ask)
-    topology = build_topology(settings, stack=stack, region=region, zones=available)
+    account = lookups.account(region, ask)
+    # Alertmanager is told the topic's ARN, not its name: with account and partition both are the same text.
+    topology = replace(
+        build_topology(settings, stack=stack, region=region, zones=available),
+        alerts_topic_arn=account.arn("sns", alerts_topic(stack)),
+    )
     return Configuration(
         settings=settings,
         topology=topology,
-        account=lookups.account(region, ask),
+        account=account,
         image=lookups.image(topology, ask),
         profile=profile,
         provider=provider,

@@ -48,6 +48,7 @@ def server_policy(
         *_parameters(topology, server, account, parameters),
         *_address(topology, server, account),
         *_backups(server, account, backups),
+        *_alerts(topology, server, account),
     ]
     return json.dumps({"Version": "2012-10-17", "Statement": statements})
 
@@ -138,6 +139,25 @@ def _parameters(topology: Topology, server: Server, account: Account, parameters
             "Resource": f"{group}/*",
             "Condition": {"StringEquals": {"ssm:Overwrite": "true"}},
         }
+
+
+def _alerts(topology: Topology, server: Server, account: Account) -> Iterator[Statement]:
+    if not server.has(Role.MONITORING):
+        return
+    yield {
+        "Sid": "SendAlerts",
+        "Effect": "Allow",
+        "Action": "sns:Publish",
+        "Resource": account.arn("sns", names.alerts_topic(topology.stack)),
+    }
+    # PutMetricData knows no resource; the namespace is what it can be limited to.
+    yield {
+        "Sid": "Heartbeat",
+        "Effect": "Allow",
+        "Action": "cloudwatch:PutMetricData",
+        "Resource": "*",
+        "Condition": {"StringEquals": {"cloudwatch:namespace": names.metrics_namespace(topology.stack)}},
+    }
 
 
 def _address(topology: Topology, server: Server, account: Account) -> Iterator[Statement]:

@@ -11,7 +11,7 @@ from pathlib import Path
 from rehearsal.balancers import Balancers
 from rehearsal.machine import Machine, Power
 from rehearsal.network import Fabric
-from rehearsal.root_disk import aws_config
+from rehearsal.root_disk import aws_config, aws_environment
 from rehearsal.shell import RehearsalError
 from rehearsal.view import Instance, View
 from rehearsal.volume import Volume
@@ -161,7 +161,7 @@ class Reconciler:
             image=self._image,
             address=instance.address,
             subnet_cidr=instance.subnet_cidr,
-            files={"/root/.aws/config": aws_config(self._region)},
+            files={"/root/.aws/config": aws_config(self._region), "/etc/default/aws": aws_environment()},
             on_end=lambda _: self.on_power_off(instance.id),
         )
 

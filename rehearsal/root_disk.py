@@ -19,6 +19,11 @@ def aws_config(region: str, endpoint: str = f"http://{API_ADDRESS}") -> str:
     )
 
 
+def aws_environment(endpoint: str = f"http://{API_ADDRESS}") -> str:
+    """Text of /etc/default/aws: the same endpoint for programs of services, which do not read root's files."""
+    return f"AWS_ENDPOINT_URL={endpoint}\n"
+
+
 @dataclass(frozen=True)
 class RootDisk:
     """The parts of an overlay: `upper` (the host's own), `work` and `root` (where it is mounted while it runs)."""

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from ipaddress import IPv4Address, IPv4Network
 
 from topology.checks import check_settings
-from topology.model import Application, Backup, Server, Subnet, Tls, Topology, architecture
+from topology.model import Alerts, Application, Backup, Server, Subnet, Tls, Topology, architecture
 from topology.names import Role, group_name
 from topology.presets import PRESETS
 from topology.problems import ConfigurationError, Problem
@@ -59,6 +59,7 @@ def build_topology(settings: Settings, *, stack: str, region: str, zones: Sequen
         tls=Tls(settings.tls.mode, settings.tls.certificate_parameter, settings.tls.key_parameter),
         backup=Backup(settings.backup.hour, settings.backup.keep_days),
         application=Application(**settings.application.model_dump()) if settings.application else None,
+        alerts=Alerts(settings.alerts.minimum_severity, settings.alerts.repeat_hours),
         image=settings.image,
         architecture=architecture(servers[0].instance_type),
         tags=dict(settings.tags),

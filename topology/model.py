@@ -80,6 +80,14 @@ class Backup:
 
 
 @dataclass(frozen=True)
+class Alerts:
+    """What is sent to the alerts topic: the least severity (`warning` or `critical`), and how often again (hours)."""
+
+    minimum_severity: str = "warning"
+    repeat_hours: int = 4
+
+
+@dataclass(frozen=True)
 class Topology:
     """A whole stack. Built by :func:`topology.settings.build_topology`, which has checked it."""
 
@@ -96,6 +104,9 @@ class Topology:
     tls: Tls = field(default_factory=Tls)
     backup: Backup = field(default_factory=Backup)
     application: Application | None = None
+    alerts: Alerts = field(default_factory=Alerts)
+    alerts_topic_arn: str | None = None
+    """Where Alertmanager sends; None where the AWS account is not known (it tells nobody then)."""
     image: str | None = None
     architecture: str = "x86_64"
     tags: Mapping[str, str] = field(default_factory=dict)

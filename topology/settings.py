@@ -93,6 +93,8 @@ class AlertSettings(_Section):
     """The `alerts` object."""
 
     subscriptions: list[SubscriptionSettings] = Field(default_factory=list)
+    minimum_severity: Literal["warning", "critical"] = "warning"
+    repeat_hours: int = Field(default=4, ge=1, le=168)
 
 
 class Settings(_Section):

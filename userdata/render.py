@@ -40,6 +40,8 @@ OWNED_UNITS = (
     "tripod-binlog.service",
     "tripod-floating-address.service",
     "tripod-group.service",
+    "tripod-heartbeat.timer",
+    "tripod-metrics.service",
     "tripod-replica.service",
     "tripod-role-check.service",
 )

@@ -52,6 +52,12 @@ Start here, whatever it is: it names each server, its state and what is wrong wi
 
 """
 
+ALERTS = """
+## What to do about an alert
+
+"""
+ALERT_HEADERS = ("alert", "what to do")
+
 
 @dataclass(frozen=True)
 class Entry:
@@ -65,6 +71,12 @@ class Entry:
     def anchor(self) -> str:
         """Its link target on GitHub."""
         return re.sub(r"[^a-z0-9 -]", "", self.title.lower()).replace(" ", "-")
+
+    @property
+    def alerts(self) -> tuple[str, ...]:
+        """Names of the alerts that lead here: its line "Alerts: A, B."."""
+        found = re.search(r"^Alerts: (.+)\.$", self.text, re.MULTILINE)
+        return tuple(found[1].split(", ")) if found else ()
 
 
 def entries(topology: Topology) -> tuple[Entry, ...]:
@@ -110,7 +122,9 @@ def book(topology: Topology) -> str:
         for one in single_failures(topology)
     ]
     table = markdown_table((*FAILURE_HEADERS, "what to do"), rows)
-    return INTRODUCTION.format(stack=topology.stack) + table + "".join(f"\n{one.text}" for one in found)
+    alerts = sorted((name, anchors[one.key]) for one in found for name in one.alerts)
+    parts = (INTRODUCTION.format(stack=topology.stack), table, ALERTS, markdown_table(ALERT_HEADERS, alerts))
+    return "".join(parts) + "".join(f"\n{one.text}" for one in found)
 
 
 def _entry(key: str, text: str) -> Entry:

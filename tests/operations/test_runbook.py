@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import shlex
+from pathlib import Path
 
 import botocore.session
 import pytest
@@ -19,13 +20,15 @@ from tools.document import stacks
 from topology.names import Role
 from userdata.haproxy.files import CERTIFICATE
 from userdata.host.__main__ import _parser
+from userdata.prometheus.alerts import ALERTS
+from userdata.prometheus.runbook import DOCUMENT, SECTIONS
 from userdata.render import bundle
 
 STACKS = {topology.stack: topology for topology in stacks()}
 PLANNED = {"instance-type", "destroy"}
 GLOBAL_OPTIONS = {"region", "recursive", "filters"}
 PULUMI = {"up", "destroy", "state", "preview", "config"}
-ON_SERVERS = {"tripod", "systemctl", "journalctl", "haproxy", "openssl", "df"}
+ON_SERVERS = {"tripod", "systemctl", "journalctl", "haproxy", "openssl", "df", "du"}
 
 
 @pytest.fixture(params=STACKS.values(), ids=STACKS)
@@ -95,7 +98,9 @@ def test_a_command_that_cannot_be_typed_is_found(line):
 def test_units_and_files_on_servers_exist(topology):
     units, text = set(), book(topology)
     for server in topology.servers:
-        units |= {unit.name for unit in bundle(topology, server).units}
+        found = bundle(topology, server)
+        # A timer's service is a file only.
+        units |= {unit.name for unit in found.units} | {Path(file.path).name for file in found.files}
     assert set(re.findall(r"[a-z-]+\.service", text)) <= units
     assert CERTIFICATE in text
 
@@ -113,6 +118,20 @@ def test_every_single_failure_has_an_entry(topology):
     assert {entry_of_failure(failure.event) for failure in failures} <= keys
     with pytest.raises(KeyError):
         entry_of_failure("meteorite")
+
+
+def test_every_alert_leads_to_the_entry_that_names_it(topology):
+    named = {one.anchor: one.alerts for one in entries(topology) if one.alerts}
+    assert named == SECTIONS
+    text = (Path(__file__).parents[2] / DOCUMENT).read_text(encoding="utf-8")
+    headings = {
+        re.sub(r"[^a-z0-9 -]", "", title.lower()).replace(" ", "-") for title in re.findall("^## (.+)$", text, re.M)
+    }
+    for alert in ALERTS:
+        document, _, anchor = alert.runbook.partition("#")
+        assert document == DOCUMENT
+        assert anchor in headings
+        assert f"| {alert.name} | [" in text
 
 
 def test_links_lead_to_headings(topology):

@@ -140,7 +140,7 @@ def test_groups_have_no_rules_inside_and_a_constant_description(program: Evaluat
 
 def test_permissions_name_what_they_are_for(program: Evaluation) -> None:
     # Actions that AWS cannot limit to a resource (Service Authorization Reference).
-    unlimited = ("ssm:UpdateInstanceInformation", "ssmmessages:", "ec2:Describe")
+    unlimited = ("ssm:UpdateInstanceInformation", "ssmmessages:", "ec2:Describe", "cloudwatch:PutMetricData")
     for server, statement in _statements(program):
         actions, resources = _list(statement["Action"]), _list(statement["Resource"])
         assert not [action for action in actions if "*" in action], statement
@@ -221,6 +221,18 @@ def test_backups_outlive_the_stack_and_no_server_may_delete_them(program: Evalua
     for _, statement in _statements(program):
         if statement["Effect"] == "Allow":
             assert not any("s3:Delete" in action for action in (statement["Action"], *statement["Action"]))
+
+
+def test_only_monitoring_servers_may_send_alerts_and_the_heartbeat(program: Evaluation, topology: Topology) -> None:
+    found = list(_statements(program))
+    monitors = {server.name for server in topology.monitors}
+    for action in ("sns:Publish", "cloudwatch:PutMetricData"):
+        assert {server for server, statement in found if action in statement["Action"]} == monitors
+    for _, statement in found:
+        if statement["Action"] == "sns:Publish":
+            assert str(statement["Resource"]).endswith(f":{ACCOUNT}:tripod-{topology.stack}-alerts")
+        if statement["Action"] == "cloudwatch:PutMetricData":
+            assert statement["Condition"] == {"StringEquals": {"cloudwatch:namespace": f"Tripod/{topology.stack}"}}
 
 
 def _statements(program: Evaluation) -> Iterator[tuple[str, dict[str, Any]]]:

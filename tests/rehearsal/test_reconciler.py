@@ -92,6 +92,7 @@ def test_from_launch_to_termination(world):
     assert world.show(ONE) == ["rules ['server-1']", "elastic {}", "start server-1"]
     machine = world.reconciler.find(ONE.id)
     assert "region = eu-central-1" in machine.files["/root/.aws/config"]
+    assert machine.files["/etc/default/aws"] == "AWS_ENDPOINT_URL=http://169.254.170.10\n"
     assert world.show(ONE) == []
     stopped = dataclasses.replace(ONE, state="stopped")
     assert world.show(stopped) == ["stop server-1"]

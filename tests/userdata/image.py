@@ -41,7 +41,7 @@ class Image:
             target.parent.mkdir(parents=True, exist_ok=True)
             target.write_text(text)
 
-    def run(self, *command: str, net: bool = False) -> subprocess.CompletedProcess[str]:
+    def run(self, *command: str, net: bool = False, timeout: float = 120) -> subprocess.CompletedProcess[str]:
         """Run `command` in the image; both outputs are in `stdout`. `net`: in a network namespace of its own."""
         words: Sequence[str] = ["unshare", "--mount", *(["--net"] if net else []), "--propagation", "private"]
         return subprocess.run(
@@ -50,7 +50,7 @@ class Image:
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
-            timeout=120,
+            timeout=timeout,
             check=False,
             env={"PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL": "C.UTF-8"},
         )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -10,15 +11,23 @@ from topology.model import Server, Topology
 from topology.names import Account, Role
 from userdata import paths
 from userdata.bundle import File, Part, Secret, Unit
+from userdata.haproxy.files import CERTIFICATE
+from userdata.mysql.files import TLS
+from userdata.prometheus.alert import GROUP_WAIT_SECONDS
+from userdata.prometheus.alerts import WATCHDOG, alerts
 from userdata.templates import render
 
 HERE = Path(__file__).parent
 
 CONFIGURATION = "/etc/prometheus/prometheus.yml"
+RULES = "/etc/prometheus/tripod.rules.yml"
 ALERTMANAGER = "/etc/prometheus/alertmanager.yml"
 CONSOLES = "/etc/prometheus/consoles"
+MONITORING_FACTS = "/etc/tripod/monitoring.json"
 EXPORTER_OPTIONS = "/etc/tripod/mysqld-exporter.cnf"
 EXPORTER_PASSWORD = f"{paths.SECRETS}/mysqld_exporter"
+
+TEXTFILES = "/var/lib/prometheus/node-exporter"
 
 NODE_EXPORTER = "prometheus-node-exporter"
 MYSQLD_EXPORTER = "prometheus-mysqld-exporter"
@@ -30,7 +39,7 @@ RETENTION_GB = 1
 
 def files(topology: Topology, server: Server) -> Part:
     """Exporters, and Prometheus with Alertmanager where the server has the role `monitoring`."""
-    parts = [_node_exporter(server)]
+    parts = [_node_exporter(server), _host_facts(topology, server)]
     if server.holds_data:
         parts.append(_mysqld_exporter(topology, server))
     if server.has(Role.MONITORING):
@@ -52,12 +61,37 @@ def _node_exporter(server: Server) -> Part:
     options = _arguments(
         f"--web.listen-address={server.address}:{ports.NODE_EXPORTER}",
         "--collector.systemd.unit-include=(tripod-.*|mysql|haproxy|keepalived|prometheus.*)[.]service",
-        "--collector.textfile.directory=/var/lib/prometheus/node-exporter",
+        f"--collector.textfile.directory={TEXTFILES}",
     )
     return Part(
         files=(File(f"/etc/default/{NODE_EXPORTER}", options),),
         units=(Unit(f"{NODE_EXPORTER}.service", files=(f"/etc/default/{NODE_EXPORTER}",)),),
         packages=(NODE_EXPORTER,),
+    )
+
+
+def _host_facts(topology: Topology, server: Server) -> Part:
+    service = f"{paths.SYSTEMD}/tripod-metrics.service"
+    facts = {
+        "textfiles": TEXTFILES,
+        "certificates": {
+            "ca": paths.CA_FILE,
+            **({"site": CERTIFICATE} if server.has(Role.LOAD_BALANCER) else {}),
+            **({"server": TLS["certificate"]} if server.holds_data else {}),
+        },
+        "configured_members": len(topology.databases),
+        "alertmanager": f"http://{server.address}:{ports.ALERTMANAGER}",
+        "prometheus": f"http://{server.address}:{ports.PROMETHEUS}",
+        "watchdog": WATCHDOG,
+        "namespace": names.metrics_namespace(topology.stack),
+        "heartbeat": names.HEARTBEAT_METRIC,
+    }
+    return Part(
+        files=(
+            File(MONITORING_FACTS, json.dumps(facts, indent=2, sort_keys=True) + "\n"),
+            File(service, render(HERE, "tripod-metrics.service.j2", library=paths.LIBRARY, textfiles=TEXTFILES)),
+        ),
+        units=(Unit("tripod-metrics.service", files=(f"{paths.PROGRAMS}/", MONITORING_FACTS, paths.HOST_FACTS)),),
     )
 
 
@@ -112,12 +146,22 @@ def _prometheus(topology: Topology, server: Server) -> Part:
             File(CONFIGURATION, render(HERE, "prometheus.yml.j2", **_targets(topology, server))),
             File(f"{CONSOLES}/tripod.html", render(HERE, "tripod.html.j2", topology=topology, server=server)),
             File("/etc/default/prometheus-alertmanager", alertmanager),
-            File(ALERTMANAGER, render(HERE, "alertmanager.yml.j2", topology=topology)),
+            File(RULES, render(HERE, "rules.yml.j2", topology=topology, alerts=alerts(topology), watchdog=WATCHDOG)),
+            File(ALERTMANAGER, _alertmanager(topology)),
+            File(
+                f"{paths.SYSTEMD}/prometheus-alertmanager.service.d/tripod.conf",
+                render(HERE, "alertmanager.service.d.conf.j2"),
+            ),
+            File(f"{paths.SYSTEMD}/tripod-heartbeat.timer", render(HERE, "tripod-heartbeat.timer.j2")),
+            File(
+                f"{paths.SYSTEMD}/tripod-heartbeat.service",
+                render(HERE, "tripod-heartbeat.service.j2", library=paths.LIBRARY),
+            ),
         ),
         units=(
             Unit(
                 "prometheus.service",
-                files=("/etc/default/prometheus", CONFIGURATION),
+                files=("/etc/default/prometheus", CONFIGURATION, RULES),
                 check=("promtool", "check", "config", "{root}" + CONFIGURATION),
                 action="reload",
             ),
@@ -127,8 +171,21 @@ def _prometheus(topology: Topology, server: Server) -> Part:
                 check=("amtool", "check-config", "{root}" + ALERTMANAGER),
                 action="reload",
             ),
+            Unit("tripod-heartbeat.timer"),
         ),
         packages=("prometheus", "prometheus-alertmanager"),
+    )
+
+
+def _alertmanager(topology: Topology) -> str:
+    severities = ("critical",) if topology.alerts.minimum_severity == "critical" else ("critical", "warning")
+    return render(
+        HERE,
+        "alertmanager.yml.j2",
+        topology=topology,
+        topic=topology.alerts_topic_arn,
+        severities=severities,
+        group_wait=GROUP_WAIT_SECONDS,
     )
 
 
@@ -144,4 +201,11 @@ def _targets(topology: Topology, server: Server) -> dict[str, object]:
         "prometheus": at(topology.monitors, ports.PROMETHEUS),
         "alertmanager": at(topology.monitors, ports.ALERTMANAGER),
     }
-    return {"topology": topology, "server": server, "jobs": jobs, "alertmanagers": jobs["alertmanager"]}
+    return {
+        "topology": topology,
+        "server": server,
+        "jobs": jobs,
+        "alertmanagers": jobs["alertmanager"],
+        "load_balancers": [other.name for other in topology.load_balancers],
+        "rules": Path(RULES).name,
+    }

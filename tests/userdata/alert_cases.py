@@ -1,0 +1,163 @@
+"""For each alert the series with which it must fire, and those with which it must not (promtool's notation)."""
+
+from __future__ import annotations
+
+HAPROXY = 'up{job="haproxy", server="server-1", load_balancer="yes"}'
+APPS = 'haproxy_backend_active_servers{job="haproxy", server="server-1", load_balancer="yes", proxy="app"}'
+APP = 'haproxy_server_status{job="haproxy", server="server-1", proxy="app", state="UP", exported_server="server-2"}'
+FRONT = 'haproxy_frontend_http_responses_total{server="server-1", proxy="https", code="%s"}'
+TIME = 'haproxy_backend_total_time_average_seconds{server="server-1", proxy="app"}'
+COUNT = 'haproxy_backend_http_requests_total{server="server-1", proxy="app"}'
+WRITER = 'tripod_database_writer{server="server-%d", role="database"}'
+ONLINE = 'tripod_database_online{server="server-2", role="database"}'
+ANSWERS = 'tripod_database_answers{server="server-2", role="database"}'
+HERE = 'tripod_floating_address_here{server="server-%d"}'
+MASTER = 'tripod_vrrp_master{server="server-%d"}'
+MEMBERS = 'tripod_group_%s{server="server-1"}'
+FREE = 'node_filesystem_avail_bytes{server="server-1", mountpoint="%s", fstype="ext4"}'
+SIZE = 'node_filesystem_size_bytes{server="server-1", mountpoint="%s", fstype="ext4"}'
+MEMORY = 'node_memory_Mem%s_bytes{server="server-1"}'
+NODE = 'up{job="node", server="server-1"}'
+GIB = 2**30
+
+Series = dict[str, str]
+
+
+def flat(value: float) -> str:
+    """A series that stays at `value`."""
+    return f"{value:g}x250"
+
+
+def disk(mountpoint: str, free: str) -> Series:
+    """A file system of 20 GiB."""
+    return {FREE % mountpoint: free, SIZE % mountpoint: flat(20 * GIB)}
+
+
+def members(online: int) -> Series:
+    return {
+        MEMBERS % "online_members": flat(online),
+        MEMBERS % "configured_members": flat(3),
+        MEMBERS % "majority": flat(2),
+    }
+
+
+def falling(mountpoint: str) -> Series:
+    """From 5 GiB, 6 MiB less with each sample (every 10 s): empty in two hours and a half."""
+    return disk(mountpoint, f"{5 * GIB}-{6 * 2**20}x250")
+
+
+def age(metric: str, text: str) -> Series:
+    return {f'{metric}{{server="server-3"}}': text}
+
+
+# The clock of the tests begins at 0, so an old time stamp is one before it.
+DAY = 86400
+
+# name: (series that make it fire, series with which it is silent)
+CASES: dict[str, tuple[Series, Series]] = {
+    "SiteDown": ({HAPROXY: flat(1), APPS: flat(0)}, {HAPROXY: flat(1), APPS: flat(1)}),
+    "LoadBalancerDown": ({HAPROXY: flat(0)}, {HAPROXY: flat(1)}),
+    "ApplicationServerDown": ({APP: flat(0)}, {APP: flat(1)}),
+    "ErrorRate": (
+        {FRONT % "5xx": "0+10x250", FRONT % "2xx": "0+90x250"},
+        {FRONT % "5xx": "0+1x250", FRONT % "2xx": "0+99x250"},
+    ),
+    "Latency": ({TIME: flat(3), COUNT: "0+10x250"}, {TIME: flat(3), COUNT: flat(7)}),
+    "FloatingAddressNowhere": (
+        {HERE % 1: flat(0), HERE % 2: flat(0)},
+        {HERE % 1: flat(0), HERE % 2: flat(1)},
+    ),
+    "FloatingAddressMisplaced": (
+        {MASTER % 1: flat(1), HERE % 1: flat(0), HERE % 2: flat(1)},
+        {MASTER % 1: flat(1), HERE % 1: flat(1), MASTER % 2: flat(0), HERE % 2: flat(0)},
+    ),
+    "TwoVrrpMasters": ({MASTER % 1: flat(1), MASTER % 2: flat(1)}, {MASTER % 1: flat(1), MASTER % 2: flat(0)}),
+    "NoVrrpMaster": ({MASTER % 1: flat(0), MASTER % 2: flat(0)}, {MASTER % 1: flat(0), MASTER % 2: flat(1)}),
+    "NoPrimary": ({WRITER % 1: flat(0), WRITER % 2: flat(0)}, {WRITER % 1: flat(1), WRITER % 2: flat(0)}),
+    "TwoWriters": ({WRITER % 1: flat(1), WRITER % 2: flat(1)}, {WRITER % 1: flat(1), WRITER % 2: flat(0)}),
+    "GroupMemberDown": ({ANSWERS: flat(0)}, {ANSWERS: flat(1), ONLINE: flat(1)}),
+    "GroupNotRedundant": (members(2), members(3)),
+    "NoMajority": (members(1), members(2)),
+    "ReplicationLag": (
+        {'tripod_replication_lag_seconds{server="server-2"}': flat(90)},
+        {'tripod_replication_lag_seconds{server="server-2"}': flat(1)},
+    ),
+    "ReadReplicaBroken": (
+        {'tripod_database_reader{server="replica-4", role="read_replica"}': flat(0)},
+        {'tripod_database_reader{server="replica-4", role="read_replica"}': flat(1)},
+    ),
+    "BackupTooOld": (
+        age("tripod_last_backup_timestamp_seconds", flat(-2 * DAY)),
+        age("tripod_last_backup_timestamp_seconds", flat(-DAY)),
+    ),
+    "BackupMissing": ({}, age("tripod_last_backup_timestamp_seconds", "0x2000")),
+    "BinlogShippingMissing": ({}, age("tripod_last_binlog_shipped_timestamp_seconds", flat(0))),
+    "BinlogShippingBehind": (
+        age("tripod_last_binlog_shipped_timestamp_seconds", flat(-600)),
+        age("tripod_last_binlog_shipped_timestamp_seconds", "0+10x250"),
+    ),
+    "RestoreDrillTooOld": (
+        age("tripod_last_verified_restore_timestamp_seconds", flat(-9 * DAY)),
+        age("tripod_last_verified_restore_timestamp_seconds", flat(-6 * DAY)),
+    ),
+    "HostDown": (
+        {'up{job="node", server="server-2"}': flat(0)},
+        {'up{job="node", server="server-2"}': flat(1)},
+    ),
+    "DiskNearlyFull": (disk("/", flat(GIB / 2)), disk("/", flat(2 * GIB))),
+    "DiskFullSoon": (falling("/"), disk("/", flat(5 * GIB))),
+    "DataVolumeNearlyFull": (disk("/var/lib/tripod", flat(GIB)), disk("/var/lib/tripod", flat(3 * GIB))),
+    "DataVolumeFullSoon": (falling("/var/lib/tripod"), disk("/var/lib/tripod", flat(5 * GIB))),
+    "MemoryPressure": (
+        {MEMORY % "Available": flat(1), MEMORY % "Total": flat(100)},
+        {MEMORY % "Available": flat(20), MEMORY % "Total": flat(100)},
+    ),
+    "OutOfMemory": (
+        {'node_vmstat_oom_kill{server="server-1"}': "0+1x250"},
+        {'node_vmstat_oom_kill{server="server-1"}': flat(4)},
+    ),
+    "CertificateExpiring": (
+        {'tripod_certificate_not_after_timestamp_seconds{server="server-1", certificate="site"}': flat(13 * DAY)},
+        {'tripod_certificate_not_after_timestamp_seconds{server="server-1", certificate="site"}': flat(30 * DAY)},
+    ),
+    "CertificateUnwatched": (
+        {NODE: flat(1)},
+        {NODE: flat(1), 'tripod_certificate_not_after_timestamp_seconds{server="server-1", certificate="ca"}': flat(1)},
+    ),
+    "BundleApplyFailed": (
+        {'tripod_last_apply_success{server="server-1"}': flat(0)},
+        {'tripod_last_apply_success{server="server-1"}': flat(1)},
+    ),
+    "BundleNotApplied": (
+        {'tripod_bundle_current{server="server-1"}': flat(0)},
+        {'tripod_bundle_current{server="server-1"}': flat(1)},
+    ),
+    "HostFactsStale": (
+        {NODE: flat(1), 'tripod_host_facts_timestamp_seconds{server="server-1"}': flat(-300)},
+        {NODE: flat(1), 'tripod_host_facts_timestamp_seconds{server="server-1"}': "0+10x250"},
+    ),
+    "TargetMissing": (
+        {'up{job="mysql", server="server-2"}': flat(0)},
+        {'up{job="mysql", server="server-2"}': flat(1)},
+    ),
+    "NotificationsFail": (
+        {'alertmanager_notifications_failed_total{server="server-3", integration="sns", reason="other"}': "0+1x250"},
+        {'alertmanager_notifications_failed_total{server="server-3", integration="sns", reason="other"}': flat(3)},
+    ),
+    "MonitoringPairBroken": (
+        {'up{job="prometheus", server="server-2"}': flat(0)},
+        {'up{job="prometheus", server="server-2"}': flat(1)},
+    ),
+    "AlertmanagersApart": (
+        {
+            'alertmanager_cluster_members{server="server-1"}': flat(1),
+            'up{job="alertmanager", server="server-1"}': flat(1),
+            'up{job="alertmanager", server="server-2"}': flat(1),
+        },
+        {
+            'alertmanager_cluster_members{server="server-1"}': flat(2),
+            'up{job="alertmanager", server="server-1"}': flat(1),
+            'up{job="alertmanager", server="server-2"}': flat(1),
+        },
+    ),
+}
