@@ -16,6 +16,7 @@ from components.outputs import export
 from components.passwords import Passwords, PasswordsArgs
 from components.server import Server, ServerArgs
 from components.site import site_certificate
+from components.snapshots import Snapshots, SnapshotsArgs
 from components.topic import AlertTopic, AlertTopicArgs
 from components.verification import Verification, VerificationArgs
 from topology import names
@@ -42,7 +43,8 @@ if topology.tls.mode == "self-signed":
 bucket_name = names.bucket(stack, account.id, topology.region)
 bucket = Bucket("bucket", BucketArgs(bucket_name, account.partition), opts)
 backup_name = names.backup_bucket(stack, account.id, topology.region)
-Backups("backups", BackupsArgs(backup_name, account.partition, topology.backup.keep_days), opts)
+Backups("backups", BackupsArgs(backup_name, account.partition, topology.backup), opts)
+Snapshots("snapshots", SnapshotsArgs(topology, account.partition), opts)
 programs = Programs("programs", ProgramsArgs(bucket), opts)
 shared = (account, found.image, network, firewall, bucket, bucket_name, programs, authority, parameters, guarded)
 servers = {spec.name: Server(spec.name, ServerArgs(topology, spec, *shared), opts) for spec in topology.servers}

@@ -8,17 +8,19 @@ from dataclasses import dataclass
 import pulumi
 import pulumi_aws as aws
 
+from topology.model import Backup
+
 # What was overwritten, or deleted by a person, can be had back for this long.
 OLD_VERSIONS_DAYS = 30
 
 
 @dataclass(frozen=True)
 class BackupsArgs:
-    """The bucket's full name, the AWS partition, and how many days an object is kept."""
+    """The bucket's full name, the AWS partition, and for how long its objects are kept and locked."""
 
     bucket: str
     partition: str
-    keep_days: int
+    backup: Backup
 
 
 class Backups(pulumi.ComponentResource):
@@ -32,6 +34,8 @@ class Backups(pulumi.ComponentResource):
         bucket = aws.s3.Bucket(
             f"{name}-bucket",
             bucket=args.bucket,
+            # None, not False: a bucket that was never asked for a lock must show no change.
+            object_lock_enabled=True if args.backup.object_lock_days else None,
             opts=pulumi.ResourceOptions(parent=self, protect=True, retain_on_delete=True),
         )
         private = aws.s3.BucketPublicAccessBlock(
@@ -66,13 +70,20 @@ class Backups(pulumi.ComponentResource):
                     "id": "expire",
                     "status": "Enabled",
                     "filter": {"prefix": "data/"},
-                    "expiration": {"days": args.keep_days},
+                    "expiration": {"days": args.backup.keep_days},
                     "noncurrent_version_expiration": {"noncurrent_days": OLD_VERSIONS_DAYS},
                     "abort_incomplete_multipart_upload": {"days_after_initiation": 2},
                 }
             ],
             opts=pulumi.ResourceOptions(parent=self, depends_on=[versioned]),
         )
+        if args.backup.object_lock_days:
+            aws.s3.BucketObjectLockConfiguration(
+                f"{name}-lock",
+                bucket=bucket.bucket,
+                rule={"default_retention": {"mode": "COMPLIANCE", "days": args.backup.object_lock_days}},
+                opts=pulumi.ResourceOptions(parent=self, depends_on=[versioned]),
+            )
         policy = aws.s3.BucketPolicy(
             f"{name}-tls-only",
             bucket=bucket.bucket,

@@ -198,17 +198,37 @@ def _backups(server: Server, account: Account, bucket: str) -> Iterator[Statemen
     if not server.has(Role.DATABASE):
         return
     arn = f"arn:{account.partition}:s3:::{bucket}"
+    yield {"Sid": "ReadBackups", "Effect": "Allow", "Action": "s3:GetObject", "Resource": f"{arn}/*"}
+    # Its own only, in any timeline: a server that was broken into must not put something in another's place.
     yield {
-        "Sid": "WriteAndReadBackups",
+        "Sid": "WriteOwnBackups",
         "Effect": "Allow",
-        "Action": ["s3:PutObject", "s3:GetObject", "s3:AbortMultipartUpload"],
-        "Resource": f"{arn}/*",
+        "Action": ["s3:PutObject", "s3:AbortMultipartUpload"],
+        "Resource": [
+            f"{arn}/data/????/backups/{server.name}/*",
+            f"{arn}/data/????/binlogs/{server.name}/*",
+            f"{arn}/drills/{server.name}/*",
+        ],
+    }
+    # Whose turn it is, and which history is the present one: settled by who creates the object first.
+    shared = [f"{arn}/data/claims/*", f"{arn}/timelines/*"]
+    yield {"Sid": "CreateClaims", "Effect": "Allow", "Action": "s3:PutObject", "Resource": shared}
+    yield {
+        "Sid": "NeverOverwriteClaims",
+        "Effect": "Deny",
+        "Action": "s3:PutObject",
+        "Resource": shared,
+        # S3 user guide, "Enforce conditional writes": the key is absent when the write has no condition.
+        "Condition": {"Null": {"s3:if-none-match": "true"}},
     }
     yield {"Sid": "ListBackups", "Effect": "Allow", "Action": "s3:ListBucket", "Resource": arn}
     # A server that was broken into must not take the backups with it; old versions stay whatever it writes.
     yield {
         "Sid": "NeverDeleteBackups",
         "Effect": "Deny",
-        "Action": ["s3:DeleteObject", "s3:DeleteObjectVersion", "s3:PutBucket*", "s3:PutLifecycleConfiguration"],
+        "Action": [
+            *("s3:DeleteObject", "s3:DeleteObjectVersion", "s3:DeleteBucket", "s3:BypassGovernanceRetention"),
+            *("s3:PutBucketPolicy", "s3:DeleteBucketPolicy", "s3:PutBucketVersioning", "s3:PutLifecycleConfiguration"),
+        ],
         "Resource": [arn, f"{arn}/*"],
     }

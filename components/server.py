@@ -16,7 +16,7 @@ from components.permissions import TRUST, Account, server_policy
 from topology import names
 from topology.model import Server as Spec
 from topology.model import Topology
-from topology.names import TAG_ROLES, TAG_SERVER
+from topology.names import TAG_DATA, TAG_ROLES, TAG_SERVER
 from userdata.render import bundle, user_data
 
 # Only a name for the attachment: on Nitro instances the server finds the volume by its id (NVMe).
@@ -86,7 +86,7 @@ class Server(pulumi.ComponentResource):
             size=spec.data_volume_gib,
             type="gp3",
             encrypted=True,
-            tags={**tags, "Name": f"{label}-data"},
+            tags={**tags, "Name": f"{label}-data", TAG_DATA: topology.stack},
             # The data outlive the server, a mistaken `pulumi destroy` (protect) and a meant one (retain). A volume
             # restored from a snapshot must not be replaced because the program names none.
             opts=pulumi.ResourceOptions(

@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from operations.backups import restore_stack, worker
+from operations.backups import read_replicas, restore_copy, restore_stack, worker
 from operations.command import Runner
 from operations.deadline import Deadline
 from operations.fleet import Fleet
@@ -69,6 +69,25 @@ def register(main: click.Group, open_stack: Open) -> None:
         found = job("verify", stack, region, server, timeout)
         click.echo(f"{found['objects']} objects, {found['bytes'] / 1e6:.1f} MB: all as they were sent, without a gap.")
 
+    @backup.command()
+    @_stack
+    @_region
+    @_server
+    @_timeout
+    def drill(stack: str, region: str | None, server: str | None, timeout: float) -> None:
+        """Restore the newest backup and its logs beside the database, and compare every table."""
+        found = job("drill", stack, region, server, timeout)
+        tables = found["tables"].values()
+        click.echo(
+            f"Backup {found['backup']} and its logs were restored in {found['restore_seconds']:.0f} s: "
+            f"{len(tables)} tables, {sum(one['rows'] for one in tables)} rows, all as on {found['server']} "
+            f"at {found['gtids']}."
+        )
+
+    _register_restore(main, open_stack)
+
+
+def _register_restore(main: click.Group, open_stack: Open) -> None:
     @main.command()
     @_stack
     @_region
@@ -105,9 +124,17 @@ def register(main: click.Group, open_stack: Open) -> None:
         chosen = worker(runner, fleet, server)
         progress, deadline = Progress(click.echo), Deadline(timeout)
         if into is not None:
-            done = run_job(runner, chosen, progress, deadline, "restore", "--name", into, *words, gentle=True)
+            done = restore_copy(runner, fleet, progress, deadline, chosen, into, words, gentle=True)
             click.echo(f"Restored on {chosen.name} into {done['directory']}: {done['text']}.")
         else:
             done = restore_stack(runner, fleet, progress, deadline, chosen, words)
-            click.echo(f"Restored stack '{stack}': {done['text']}. {deadline.elapsed:.0f} s until the group was whole.")
+            click.echo(
+                f"Restored stack '{stack}': {done['text']}. Writable again {done['writable_after']:.0f} s after the "
+                f"command was given, all members ONLINE after {done['whole_after']:.0f} s."
+            )
+            for name in read_replicas(fleet):
+                click.echo(
+                    f"{name} is a read replica and still holds the data of before the restore: clone it again "
+                    f"(docs/restore.md)."
+                )
         click.echo(f"It holds {done['gtids']}.")

@@ -15,6 +15,8 @@ from operations.survey import group_problems, primaries, survey
 from topology.names import Role
 
 _POLL_SECONDS = 1.0
+# Closing and sending one log takes seconds; a server that hangs must not keep the restore from beginning.
+_FLUSH_SECONDS = 120.0
 
 
 def worker(runner: Runner, fleet: Fleet, name: str | None = None) -> FleetServer:
@@ -34,6 +36,26 @@ def worker(runner: Runner, fleet: Fleet, name: str | None = None) -> FleetServer
     return next((server for server in members if server.name not in writers), members[0])
 
 
+def flush(runner: Runner, fleet: Fleet, progress: Progress, deadline: Deadline) -> int:
+    """Have every database server that runs ship the binary logs that only it may hold.
+
+    Returns until when every commit is known to be in the bucket (microseconds since 1970, the primary's clock), 0 when
+    no primary could say. A server that cannot ship is reported: after a loss, the bucket must do.
+    """
+    running = [server for server in fleet.with_role(Role.DATABASE) if server.state == "running"]
+
+    def one(server: FleetServer) -> int:
+        try:
+            done = run_job(runner, server, progress, deadline.within(_FLUSH_SECONDS), "flush")
+        except OperationError as error:
+            progress.report(server.name, f"its last binary logs are not shipped: {error}")
+            return 0
+        return int(done["complete_until"])
+
+    with ThreadPoolExecutor(max_workers=max(1, len(running))) as pool:
+        return max(pool.map(one, running), default=0)
+
+
 def _each(runner: Runner, servers: list[FleetServer], progress: Progress, deadline: Deadline, command: str) -> None:
     """The same on all at once. Raises OperationError when it failed on one, after all have ended."""
     with ThreadPoolExecutor(max_workers=max(1, len(servers))) as pool:
@@ -42,27 +64,51 @@ def _each(runner: Runner, servers: list[FleetServer], progress: Progress, deadli
         job.result()
 
 
+def restore_copy(
+    runner: Runner,
+    fleet: Fleet,
+    progress: Progress,
+    deadline: Deadline,
+    chosen: FleetServer,
+    name: str,
+    words: tuple[str, ...],
+    *,
+    gentle: bool,
+) -> dict[str, Any]:
+    """Restore into a scratch directory of a server. `words` say to where. Raises OperationError."""
+    until = flush(runner, fleet, progress, deadline)
+    command = ("restore", "--name", name, "--complete-until", str(until), *words)
+    return run_job(runner, chosen, progress, deadline, *command, gentle=gentle)
+
+
+def read_replicas(fleet: Fleet) -> list[str]:
+    """The servers that follow the group without being in it: a restore leaves them with the old history."""
+    return [server.name for server in fleet.with_role(Role.READ_REPLICA)]
+
+
 def restore_stack(
     runner: Runner, fleet: Fleet, progress: Progress, deadline: Deadline, chosen: FleetServer, words: tuple[str, ...]
 ) -> dict[str, Any]:
     """Replace the data of the whole stack. What was there is put aside on each server, not deleted.
 
     The restore is made and checked beside the running database first: when it fails, nothing has been touched.
-    Raises OperationError.
+    The result has two more keys, `writable_after` and `whole_after`: seconds since the beginning. Raises
+    OperationError.
     """
     name = "stack"
-    restored = run_job(runner, chosen, progress, deadline, "restore", "--name", name, *words)
     others = [server for server in fleet.with_role(Role.DATABASE) if server != chosen]
     away = [server.name for server in others if server.state != "running"]
     if away:
         raise OperationError(
-            f"{', '.join(away)} must run: a member that keeps its old data could come back with it. Start it, then "
-            f"remove {restored['directory']} on {chosen.name} and repeat this command."
+            f"{', '.join(away)} must run: a member that keeps its old data could come back with it. Nothing was done; "
+            f"start it and repeat this command."
         )
+    restored = restore_copy(runner, fleet, progress, deadline, chosen, name, words, gentle=False)
     # All stop before one has new data: nobody may lead, or join, in between.
     _each(runner, others, progress, deadline, "discard")
     run_job(runner, chosen, progress, deadline, "install", "--name", name)
     run_job(runner, chosen, progress, deadline, "lead")
+    restored["writable_after"] = deadline.elapsed
     _each(runner, others, progress, deadline, "start")
 
     def whole() -> bool | None:
@@ -73,6 +119,7 @@ def restore_stack(
 
     if deadline.poll(whole, _POLL_SECONDS) is None:
         raise OperationError("The data are restored, but the group is not whole yet: see status.")
+    restored["whole_after"] = deadline.elapsed
     # The new timeline has no backup of its own yet.
     run_job(runner, worker(runner, fleet), progress, deadline, "now")
     return restored

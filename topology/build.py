@@ -57,7 +57,7 @@ def build_topology(settings: Settings, *, stack: str, region: str, zones: Sequen
         domain=settings.domain,
         hosted_zone_id=settings.hosted_zone_id,
         tls=Tls(settings.tls.mode, settings.tls.certificate_parameter, settings.tls.key_parameter),
-        backup=Backup(settings.backup.hour, settings.backup.keep_days),
+        backup=Backup(**settings.backup.model_dump()),
         application=Application(**settings.application.model_dump()) if settings.application else None,
         alerts=Alerts(settings.alerts.minimum_severity, settings.alerts.repeat_hours),
         image=settings.image,

@@ -43,8 +43,16 @@ def check_settings(
     yield from _domain(settings)
     yield from _tls(settings)
     yield from _application(settings)
+    yield from _backup(settings)
     yield from _tags(settings)
     yield from check_subscriptions(settings)
+
+
+def _backup(settings: Settings) -> Iterator[Problem]:
+    lock, kept = settings.backup.object_lock_days, settings.backup.keep_days
+    if lock > kept:
+        found = f"objects would be locked for {lock} days, but expire after {kept} (backup.keepDays)"
+        yield Problem("backup.objectLockDays", found, f"Use 0 to {kept}")
 
 
 def _names(specs: Sequence[ServerSettings]) -> Iterator[Problem]:

@@ -73,10 +73,18 @@ class Application:
 
 @dataclass(frozen=True)
 class Backup:
-    """When the nightly backup starts (hour of the day, UTC) and how many days it is kept."""
+    """When the nightly backup starts (hour of the day, UTC) and how many days it is kept.
+
+    `drill_day` is the weekday of the restore drill ("Sun", as systemd writes it). `snapshots` counts the daily EBS
+    snapshots that are kept of each data volume, 0 for none. `object_lock_days` is for how long nobody can delete an
+    object of the bucket of backups, 0 for no lock.
+    """
 
     hour: int = 2
     keep_days: int = 35
+    drill_day: str = "Sun"
+    snapshots: int = 7
+    object_lock_days: int = 0
 
 
 @dataclass(frozen=True)

@@ -10,6 +10,8 @@ PROJECT = "tripod"
 TAG_STACK = "tripod:stack"
 TAG_SERVER = "tripod:server"
 TAG_ROLES = "tripod:roles"
+TAG_DATA = "tripod:data"
+"""On data volumes and their snapshots only: the stack's name. Amazon Data Lifecycle Manager finds them by it."""
 
 # Fixed namespace of uuid5, so that a stack's group name is known before anything is created.
 _GROUP_NAMESPACE = uuid.UUID("6f2a0d0e-6f0e-4f57-9d1b-7a7b5f6d3c11")

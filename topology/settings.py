@@ -66,10 +66,17 @@ class TlsSettings(_Section):
 
 
 class BackupSettings(_Section):
-    """The `backup` object. `hour` is in UTC; `keep_days` is how long a backup and its binary logs are kept."""
+    """The `backup` object. `hour` and `drill_day` are in UTC; `keep_days` is how long backups and binary logs are kept.
+
+    `snapshots` is how many daily EBS snapshots of each data volume are kept, at most 1000 (Amazon Data Lifecycle
+    Manager API, RetainRule). `object_lock_days` is for how long nobody can delete an object.
+    """
 
     hour: int = Field(default=2, ge=0, le=23)
     keep_days: int = Field(default=35, ge=2, le=3650)
+    drill_day: Literal["Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun"] = "Sun"
+    snapshots: int = Field(default=7, ge=0, le=1000)
+    object_lock_days: int = Field(default=0, ge=0, le=3650)
 
 
 class ApplicationSettings(_Section):

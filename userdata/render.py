@@ -38,6 +38,7 @@ OWNED_UNITS = (
     "tripod-app.service",
     "tripod-backup.timer",
     "tripod-binlog.service",
+    "tripod-drill.timer",
     "tripod-floating-address.service",
     "tripod-group.service",
     "tripod-heartbeat.timer",

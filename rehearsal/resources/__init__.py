@@ -8,6 +8,7 @@ from __future__ import annotations
 from rehearsal.resources import (  # noqa: F401  (each registers its types)
     command,
     compute,
+    dlm,
     firewall,
     iam,
     kms,

@@ -15,7 +15,7 @@ class Bucket(Kind):
     """A bucket. `forceDestroy` empties it on deletion, as in the provider."""
 
     taggable = True
-    replace_on = frozenset({"bucket", "bucketPrefix"})
+    replace_on = frozenset({"bucket", "bucketPrefix", "objectLockEnabled"})
 
     def create(self, name: str, inputs: Inputs) -> Outcome:
         bucket = physical_name(name, inputs, key="bucket", limit=63)
@@ -26,7 +26,8 @@ class Bucket(Kind):
             if self.aws.region == "us-east-1"
             else {"CreateBucketConfiguration": {"LocationConstraint": self.aws.region}}
         )
-        s3.create_bucket(Bucket=bucket, **location)
+        locked = {"ObjectLockEnabledForBucket": True} if inputs.get("objectLockEnabled") else {}
+        s3.create_bucket(Bucket=bucket, **location, **locked)
         self._tag(bucket, inputs)
         return Outcome(
             bucket,
@@ -177,6 +178,24 @@ class Lifecycle(Setting):
             )
         self.aws.client("s3").put_bucket_lifecycle_configuration(
             Bucket=inputs["bucket"], LifecycleConfiguration={"Rules": rules}
+        )
+
+
+@kind(
+    "aws:s3/bucketObjectLockConfiguration:BucketObjectLockConfiguration",
+    "aws:s3/bucketObjectLockConfigurationV2:BucketObjectLockConfigurationV2",
+)
+class ObjectLock(Setting):
+    """For how long nobody can delete an object."""
+
+    def put(self, inputs: Inputs) -> None:
+        retention = inputs["rule"]["defaultRetention"]
+        self.aws.client("s3").put_object_lock_configuration(
+            Bucket=inputs["bucket"],
+            ObjectLockConfiguration={
+                "ObjectLockEnabled": "Enabled",
+                "Rule": {"DefaultRetention": {"Mode": retention["mode"], "Days": int(retention["days"])}},
+            },
         )
 
 

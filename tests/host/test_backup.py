@@ -31,7 +31,7 @@ def stored(key: str) -> Stored:
 
 
 def backup(name: str, holds: str, copied: int) -> Backup:
-    return Backup(name, "server-2", "8.4.0", gtids(holds), copied, stored(f"{name}.tar.zst"))
+    return Backup(name, "server-2", "8.4.0", gtids(holds), copied, stored(f"{name}.tar.zst"), 1)
 
 
 def log(server: str, number: int, previous: str, own: str) -> ShippedLog:
@@ -98,6 +98,29 @@ def test_before_the_oldest_backup_is_refused():
         chosen(Target(moment=99))
     with pytest.raises(BackupError, match="there is no backup"):
         plan([], LOGS, ALL, Target())
+
+
+def test_a_moment_that_the_bucket_does_not_reach_is_refused():
+    """The last log ends at 600. Nobody may be told that nothing was written after it unless a primary said so."""
+    assert chosen(Target(moment=600)) == ("new", [3, 4, 5])
+    with pytest.raises(BackupError, match="--latest"):
+        chosen(Target(moment=601))
+    found = plan(BACKUPS, LOGS, ALL, Target(moment=700), complete_until=700)
+    assert len(found.logs) == 3
+    with pytest.raises(BackupError, match="--latest"):
+        plan(BACKUPS, LOGS, ALL, Target(moment=701), complete_until=700)
+
+
+def test_an_exact_set_takes_a_backup_within_it_and_what_lacks():
+    assert chosen(Target(exactly=gtids("1-45"))) == ("new", [3, 4])
+    assert chosen(Target(exactly=gtids("1-30"))) == ("new", [])
+    assert chosen(Target(exactly=gtids("1-29"))) == ("old", [1, 2]), "the new backup holds more than that"
+    content = Content(gtids("1-30"), tuple(Transaction(f"{UUID}:{n}", n) for n in (31, 33, 32)))
+    assert [one.at for one in wanted(content, Target(exactly=gtids("1-31:33")))] == [31, 33]
+    with pytest.raises(BackupError, match=f"{UUID}:61-62"):
+        chosen(Target(exactly=gtids("1-62")))
+    with pytest.raises(BackupError, match="binlog"):
+        chosen(Target(exactly=gtids("1-45")), present=ALL - {"server-1/binlog.000004.zst"})
 
 
 def test_a_transaction_that_nobody_has_is_refused():
@@ -171,18 +194,22 @@ def store():
         yield Store("backups", client, part_bytes=5 * 1024 * 1024)
 
 
+def whole() -> None:
+    """The stream did not end early."""
+
+
 @pytest.mark.parametrize("size", [0, 1, 5 * 1024 * 1024, 11 * 1024 * 1024])
 def test_a_stream_comes_back_as_it_was(store: Store, size: int):
     content = bytes(size % 251 for _ in range(1)) * size
-    sent = store.upload("one", io.BytesIO(content))
+    sent = store.upload("one", io.BytesIO(content), whole)
     assert sent.size == size
     assert b"".join(store.download(sent)) == content
     assert Stored.from_json(sent.to_json()) == sent
 
 
 def test_a_changed_object_is_refused(store: Store):
-    sent = store.upload("one", io.BytesIO(b"good"))
-    store.upload("one", io.BytesIO(b"evil"))
+    sent = store.upload("one", io.BytesIO(b"good"), whole)
+    store.upload("one", io.BytesIO(b"evil"), whole)
     with pytest.raises(BackupError, match="corrupt"):
         list(store.download(sent))
     with pytest.raises(BackupError, match="missing"):
@@ -195,7 +222,16 @@ def test_a_stream_that_breaks_leaves_nothing(store: Store):
             raise OSError("pipe")
 
     with pytest.raises(OSError, match="pipe"):
-        store.upload("one", Broken())
+        store.upload("one", Broken(), whole)
+    assert store.keys("") == []
+
+
+def test_a_stream_that_ends_early_leaves_nothing(store: Store):
+    def failed() -> None:
+        raise BackupError("tar ended with 2")
+
+    with pytest.raises(BackupError, match="tar ended"):
+        store.upload("one", io.BytesIO(b"half of it"), failed)
     assert store.keys("") == []
 
 

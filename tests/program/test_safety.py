@@ -6,7 +6,8 @@ import json
 from collections.abc import Iterator
 from typing import Any
 
-from tests.program.evaluation import ACCOUNT, SECRET_MARK, Evaluation, leaves
+from tests.program.evaluation import ACCOUNT, SECRET_MARK, Evaluation, evaluate, leaves
+from topology import names
 from topology.flows import WORLD, flows
 from topology.model import Topology
 
@@ -138,7 +139,7 @@ def test_groups_have_no_rules_inside_and_a_constant_description(program: Evaluat
         assert 1 <= len(instance.inputs["vpcSecurityGroupIds"]) <= 5
 
 
-def test_permissions_name_what_they_are_for(program: Evaluation) -> None:
+def test_permissions_name_what_they_are_for(program: Evaluation, topology: Topology) -> None:
     # Actions that AWS cannot limit to a resource (Service Authorization Reference).
     unlimited = ("ssm:UpdateInstanceInformation", "ssmmessages:", "ec2:Describe", "cloudwatch:PutMetricData")
     for server, statement in _statements(program):
@@ -149,6 +150,9 @@ def test_permissions_name_what_they_are_for(program: Evaluation) -> None:
             continue
         for resource in resources:
             assert ACCOUNT in resource or resource.startswith("arn:aws:s3:::tripod-"), statement
+            if resource.startswith(_backups(topology)):
+                # What it may write there: test_a_server_writes_backups_under_its_own_name_only.
+                continue
             if "/servers/" in resource or resource.startswith("arn:aws:s3:::"):
                 assert f"/servers/{server}/" in resource or resource.endswith("/shared/*"), (
                     f"{server} may touch {resource}"
@@ -235,8 +239,65 @@ def test_only_monitoring_servers_may_send_alerts_and_the_heartbeat(program: Eval
             assert statement["Condition"] == {"StringEquals": {"cloudwatch:namespace": f"Tripod/{topology.stack}"}}
 
 
+def test_a_server_writes_backups_under_its_own_name_only(program: Evaluation, topology: Topology) -> None:
+    bucket = _backups(topology)
+    shared = {f"{bucket}/data/claims/*", f"{bucket}/timelines/*"}
+    for server in topology.servers:
+        writable: set[str] = set()
+        denied: list[dict[str, Any]] = []
+        for name, statement in _statements(program):
+            resources = [one for one in _list(statement["Resource"]) if one.startswith(bucket)]
+            if name != server.name or "s3:PutObject" not in _list(statement["Action"]) or not resources:
+                continue
+            if statement["Effect"] == "Deny":
+                denied.append(statement)
+            else:
+                writable |= set(resources)
+        if server not in topology.databases:
+            assert not writable
+            continue
+        own = {resource for resource in writable if f"/{server.name}/*" in resource}
+        assert len(own) == 3, "backups, binary logs, drills"
+        assert writable - own == shared
+        assert [set(one["Resource"]) for one in denied] == [shared]
+        assert denied[0]["Condition"] == {"Null": {"s3:if-none-match": "true"}}, "only where nothing is yet"
+
+
+def test_snapshots_are_made_of_data_volumes_only_and_by_their_own_role(program: Evaluation, topology: Topology) -> None:
+    (policy,) = program.of("LifecyclePolicy")
+    details = policy.inputs["policyDetails"]
+    ((tag, value),) = details["targetTags"].items()
+    assert details["resourceTypes"] == ["VOLUME"]
+    assert all(volume.inputs["tags"][tag] == value for volume in program.of("Volume"))
+    assert not any(tag in instance.inputs["rootBlockDevice"]["tags"] for instance in program.of("Instance"))
+    assert details["schedules"][0]["retainRule"] == {"count": topology.backup.snapshots}
+    statements = json.loads(program.named("snapshots-policy").inputs["policy"])["Statement"]
+    unlimited = [one["Sid"] for one in statements if one["Resource"] == "*"]
+    assert unlimited == ["See"], "describing cannot be limited"
+    mine = {"StringEquals": {f"aws:ResourceTag/{tag}": value}}
+    assert {one["Sid"] for one in statements if one.get("Condition") == mine} == {
+        "SnapshotOwnVolumes",
+        "DeleteOwnSnapshots",
+    }
+
+
+def test_without_snapshots_there_is_no_policy_and_a_lock_needs_its_setting(stack: str, program: Evaluation) -> None:
+    assert not program.of("BucketObjectLockConfiguration")
+    other = evaluate(stack, configured={"backup": {"snapshots": 0, "objectLockDays": 14}})
+    assert not other.of("LifecyclePolicy")
+    assert "snapshots-role" not in {resource.name for resource in other.of("Role")}
+    (lock,) = other.of("BucketObjectLockConfiguration")
+    assert lock.inputs["rule"]["defaultRetention"] == {"mode": "COMPLIANCE", "days": 14}
+    assert other.named("backups-bucket").inputs["objectLockEnabled"] is True
+    assert "objectLockEnabled" not in other.named("bucket-bucket").inputs
+
+
+def _backups(topology: Topology) -> str:
+    return f"arn:aws:s3:::{names.backup_bucket(topology.stack, ACCOUNT, topology.region)}"
+
+
 def _statements(program: Evaluation) -> Iterator[tuple[str, dict[str, Any]]]:
-    policies = program.of("RolePolicy")
+    policies = [policy for policy in program.of("RolePolicy") if policy.name != "snapshots-policy"]
     assert len(policies) == len(program.of("Instance"))
     for policy in policies:
         for statement in json.loads(policy.inputs["policy"])["Statement"]:

@@ -112,10 +112,11 @@ def test_what_all_servers_have_is_stored_once(program: Evaluation) -> None:
 
 
 def test_an_object_is_written_when_the_bucket_is_private_encrypted_and_versioned(program: Evaluation) -> None:
-    settings = program.of(
+    kinds = (
         "BucketPublicAccessBlock", "BucketOwnershipControls", "BucketVersioning", "BucketPolicy",
         "BucketServerSideEncryptionConfiguration",
     )  # fmt: skip
+    settings = [one for one in program.of(*kinds) if not one.name.startswith("backups-")]
     assert len(settings) == 5
     for written in program.of("BucketObjectv2"):
         assert {setting.urn for setting in settings} <= program.needs(written)

@@ -1,4 +1,4 @@
-"""Files and units of a database server that copy it away: nightly backups, binary logs all the time."""
+"""Files and units of a database server that copy it away: nightly backups, binary logs all the time, weekly drills."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def files(topology: Topology, server: Server) -> Part:
         return Part()
 
     def unit(name: str) -> File:
-        text = render(HERE, f"{name}.j2", library=paths.LIBRARY, hour=topology.backup.hour)
+        text = render(HERE, f"{name}.j2", library=paths.LIBRARY, backup=topology.backup)
         return File(f"{paths.SYSTEMD}/{name}", text)
 
     return Part(
@@ -29,10 +29,13 @@ def files(topology: Topology, server: Server) -> Part:
             File(APPARMOR, render(HERE, "apparmor.j2")),
             unit("tripod-backup.service"),
             unit("tripod-backup.timer"),
+            unit("tripod-drill.service"),
+            unit("tripod-drill.timer"),
             unit("tripod-binlog.service"),
         ),
         units=(
             Unit("tripod-backup.timer", files=(f"{paths.SYSTEMD}/tripod-backup.timer",)),
+            Unit("tripod-drill.timer", files=(f"{paths.SYSTEMD}/tripod-drill.timer",)),
             Unit("tripod-binlog.service", files=(f"{paths.SYSTEMD}/tripod-binlog.service", f"{paths.PROGRAMS}/")),
         ),
         packages=("zstd",),

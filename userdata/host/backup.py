@@ -8,6 +8,7 @@ import time
 import uuid
 from contextlib import closing
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import pymysql
@@ -16,13 +17,14 @@ import pymysql.cursors
 from . import backup_mysqld
 from .backup_mysqld import Report
 from .backup_plan import Backup
-from .backup_store import BackupError, Store
+from .backup_store import BackupError, Store, Stored
 from .database import Connection, Database
 
 # A clone of a full data volume at a slow volume's pace takes hours.
 CLONE_SECONDS = 6 * 3600.0
 # A try at a backup does nothing when there is one that is younger than this.
 NIGHT_SECONDS = 12 * 3600.0
+DATA = Path("/var/lib/mysql")
 
 _TURN = """
 SELECT member_host FROM performance_schema.replication_group_members
@@ -62,7 +64,7 @@ def make(store: Store, database: Database, report: Report) -> Backup:
     """Make one now. Raises BackupError, pymysql.MySQLError, OSError or botocore's errors; nothing is left then."""
     started = datetime.now(UTC)
     name = f"{started.strftime('%Y%m%dT%H%M%SZ')}-{database.server}-{uuid.uuid4().hex[:6]}"
-    scratch = backup_mysqld.make(f"clone-{name}")
+    scratch = backup_mysqld.make(f"clone-{name}", backup_mysqld.size(DATA))
     try:
         report("cloning")
         _clone(database, str(scratch.data))
@@ -75,8 +77,10 @@ def make(store: Store, database: Database, report: Report) -> Backup:
             version = str(connection.row("SELECT @@version AS version")["version"])
         scratch.stop()
         report("compressing and sending")
-        prefix = f"data/{store.timeline():04d}/backups/{name}"
-        backup = Backup(name, database.server, version, gtids, copied, _send(store, f"{prefix}/data.tar.zst", scratch))
+        prefix = f"data/{store.timeline():04d}/backups/{database.server}/{name}"
+        size = backup_mysqld.size(scratch.data)
+        stored = _send(store, f"{prefix}/data.tar.zst", scratch)
+        backup = Backup(name, database.server, version, gtids, copied, stored, size)
         manifest: dict[str, Any] = {
             **backup.to_json(),
             "started": started.isoformat(),
@@ -104,7 +108,7 @@ def _clone(database: Database, directory: str) -> None:
         cursor.execute("CLONE LOCAL DATA DIRECTORY = %s", (directory,))
 
 
-def _send(store: Store, key: str, scratch: backup_mysqld.Scratch) -> Any:
+def _send(store: Store, key: str, scratch: backup_mysqld.Scratch) -> Stored:
     tar = ["tar", "--create", "--file=-", f"--directory={scratch.data}", "."]
     with (
         subprocess.Popen(tar, stdout=subprocess.PIPE) as packing,
@@ -114,8 +118,10 @@ def _send(store: Store, key: str, scratch: backup_mysqld.Scratch) -> Any:
     ):
         assert packing.stdout is not None and squeezing.stdout is not None  # noqa: S101, PT018  both are pipes
         packing.stdout.close()
-        stored = store.upload(key, squeezing.stdout)
-        codes = packing.wait(), squeezing.wait()
-    if any(codes):
-        raise BackupError(f"tar and zstd ended with {codes}: the object {key} is incomplete and has no manifest")
-    return stored
+
+        def complete() -> None:
+            codes = packing.wait(), squeezing.wait()
+            if any(codes):
+                raise BackupError(f"tar and zstd ended with {codes}: {key} was not sent")
+
+        return store.upload(key, squeezing.stdout, complete)

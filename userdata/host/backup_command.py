@@ -1,4 +1,4 @@
-"""What is run of backups on a server: nightly, ship, now, list, verify, restore, install, discard.
+"""What is run of backups on a server: nightly, weekly, ship, flush, now, list, verify, drill, restore and its parts.
 
 `python3 -m host.backup_command COMMAND [--job FILE]`. With --job, what it is doing and how it ended are in that JSON
 file ({"step", "done", "error", "result"}), for `python -m operations`, which looks at it while the job runs.
@@ -9,7 +9,6 @@ from __future__ import annotations
 import argparse
 import json
 import logging
-import shutil
 import subprocess
 import sys
 import time
@@ -22,18 +21,24 @@ import boto3
 import pymysql
 from botocore.config import Config
 
-from . import backup, backup_mysqld, backup_restore, binlog_ship
+from . import backup, backup_drill, backup_replace, backup_restore, binlog_ship
 from .backup_plan import Target, moment_text
 from .backup_store import BackupError, Store, StoreError, bucket_of
 from .binlog_ship import LOOK_SECONDS, Shipper
-from .database import Database
-from .database_state import VIEW_PATH
+from .database import Connection, Database
 from .gtid import GtidSet
 from .identity import PATH, Identity
 
 METRICS = Path("/var/lib/prometheus/node-exporter")
-# The bind of /var/lib/mysql, on the same mount as scratch directories: a rename, not a copy.
-DATA = Path("/var/lib/tripod/mysql")
+VERIFIED = "tripod_last_verified_restore_timestamp_seconds"
+
+# A primary without a majority says nothing: what it holds more than the others was acknowledged to nobody.
+_PRIMARY = """
+SELECT 1 FROM performance_schema.replication_group_members AS me
+WHERE me.member_id = @@global.server_uuid AND me.member_role = 'PRIMARY' AND me.member_state = 'ONLINE'
+  AND 2 * (SELECT COUNT(*) FROM performance_schema.replication_group_members WHERE member_state = 'ONLINE')
+    > (SELECT COUNT(*) FROM performance_schema.replication_group_members)
+"""
 
 Errors = (BackupError, OSError, ValueError, KeyError, pymysql.MySQLError, *StoreError)
 log = logging.getLogger("tripod-backup")
@@ -129,7 +134,7 @@ def verify(store: Store, job: Job) -> dict[str, Any]:
     return {"objects": len(objects), "bytes": sum(stored.size for stored in objects)}
 
 
-def _restore(store: Store, options: argparse.Namespace, database: Database, job: Job) -> dict[str, Any]:
+def _restore(store: Store, options: argparse.Namespace, job: Job) -> dict[str, Any]:
     moment = None
     if options.to:
         at = datetime.fromisoformat(options.to)
@@ -137,13 +142,7 @@ def _restore(store: Store, options: argparse.Namespace, database: Database, job:
             raise BackupError(f"{options.to} has no time zone or is not in the past; write 2026-11-23T10:15:00Z")
         moment = round(at.timestamp() * 1_000_000)
     target = Target(moment, GtidSet.parse(options.to_gtid) if options.to_gtid else None)
-    try:
-        job.report("shipping the newest binary logs")
-        Shipper(store, database.server).look(at_once=True)
-    except (OSError, pymysql.MySQLError) as error:
-        # The database may be what was lost: then what the bucket holds must do.
-        job.report(f"this server's own logs cannot be shipped ({error})")
-    scratch, restored = backup_restore.restore(store, target, options.name, job.report)
+    scratch, restored = backup_restore.restore(store, target, options.name, job.report, options.complete_until)
     scratch.stop()
     return {
         "directory": str(scratch.directory),
@@ -156,48 +155,45 @@ def _restore(store: Store, options: argparse.Namespace, database: Database, job:
     }
 
 
-def _stop_database() -> None:
-    units = ["tripod-backup.timer", "tripod-binlog.service", "tripod-group.service", "mysql.service"]
-    subprocess.run(["systemctl", "stop", *units], check=True)
+def _flush(store: Store, database: Database) -> dict[str, Any]:
+    """Ship all that this member has. `complete_until` is set by the primary: every commit until then is shipped."""
+    shipper, now = Shipper(store, database.server), round(time.time() * 1_000_000)
+    if subprocess.run(["systemctl", "is-active", "--quiet", "mysql.service"], check=False).returncode != 0:
+        return {"sent": shipper.look_at_files(), "complete_until": 0}
+    with Connection(seconds=30) as connection:
+        primary = bool(connection.rows(_PRIMARY))
+    sent = shipper.look(at_once=True)
+    with Connection(seconds=30) as connection:
+        still = bool(connection.rows(_PRIMARY))
+    return {"sent": sent, "complete_until": now if primary and still else 0}
 
 
-def _discard(database: Database) -> dict[str, Any]:
-    """Stop this member and put its data aside: it will be cloned from the restored one."""
-    _stop_database()
-    aside = backup_mysqld.DIRECTORY / f"before-restore-{int(time.time())}"
-    aside.mkdir(mode=0o750, parents=True)
-    for entry in DATA.iterdir():
-        entry.rename(aside / entry.name)
-    VIEW_PATH.unlink(missing_ok=True)
-    return {"server": database.server, "aside": str(aside)}
+def _drill(store: Store, database: Database, job: Job) -> dict[str, Any]:
+    done = backup_drill.drill(store, database, job.report)
+    metric(VERIFIED, done["ended"])
+    return done
 
 
-def _install(store: Store, options: argparse.Namespace, database: Database) -> dict[str, Any]:
-    """Put a restored scratch directory in the place of this member's data, and begin another timeline."""
-    source = backup_mysqld.DIRECTORY / options.name / "data"
-    if not (source / "mysql.ibd").exists():
-        raise BackupError(f"{source} holds no restored database")
-    done = _discard(database)
-    timeline = store.begin_timeline({"server": database.server, "restored": options.name, "at": time.time()})
-    for entry in source.iterdir():
-        entry.rename(DATA / entry.name)
-    shutil.rmtree(source.parent)
-    return {**done, "timeline": timeline}
+def _weekly(store: Store, database: Database, job: Job) -> dict[str, Any]:
+    reason = backup_drill.due(store, database, time.time())
+    if reason is None:
+        return _drill(store, database, job)
+    last = backup_drill.verified(store)
+    if last is not None:
+        metric(VERIFIED, last)
+    return {"skipped": reason}
 
 
-def _start(*, lead: bool) -> dict[str, Any]:
-    units = ["mysql.service", "tripod-group.service", "tripod-binlog.service", "tripod-backup.timer"]
-    subprocess.run(["systemctl", "start", *units], check=True)
-    if lead:
-        # The operator has confirmed that this server's data are the ones to go on with.
-        subprocess.run([sys.executable, "-P", "-m", "host.group", "lead", "--accept-loss"], check=True)
-    return {"started": True}
+COMMANDS = (
+    *("nightly", "weekly", "ship", "flush", "now", "list", "verify", "drill"),
+    *("restore", "install", "discard", "start", "lead"),
+)
 
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="host.backup_command")
     commands = parser.add_subparsers(dest="command", required=True)
-    for name in ("nightly", "ship", "now", "list", "verify", "restore", "install", "discard", "start", "lead"):
+    for name in COMMANDS:
         command = commands.add_parser(name)
         command.add_argument("--job", type=Path)
         if name in ("restore", "install"):
@@ -205,6 +201,7 @@ def _parser() -> argparse.ArgumentParser:
         if name == "restore":
             command.add_argument("--to")
             command.add_argument("--to-gtid")
+            command.add_argument("--complete-until", type=int, default=0)
     return parser
 
 
@@ -220,13 +217,19 @@ def run(options: argparse.Namespace, store: Store, database: Database, job: Job)
         case "verify":
             return verify(store, job)
         case "restore":
-            return _restore(store, options, database, job)
+            return _restore(store, options, job)
         case "install":
-            return _install(store, options, database)
+            return backup_replace.install(store, options.name, database)
         case "discard":
-            return _discard(database)
+            return backup_replace.discard(database)
+        case "flush":
+            return _flush(store, database)
+        case "drill":
+            return _drill(store, database, job)
+        case "weekly":
+            return _weekly(store, database, job)
         case other:
-            return _start(lead=other == "lead")
+            return backup_replace.start(lead=other == "lead")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import subprocess
 import time
@@ -16,6 +17,10 @@ from .gtid import GtidSet
 
 DIRECTORY = Path("/var/lib/tripod/backup")
 """On the data volume, where mysqld's AppArmor profile lets it write (userdata/backup)."""
+
+PROFILE = Path("/etc/apparmor.d/usr.sbin.mysqld")
+# What of the volume a scratch directory leaves free.
+FREE_FRACTION = 0.05
 
 START_SECONDS = 600.0
 STOP_SECONDS = 300.0
@@ -102,9 +107,42 @@ class Scratch:
         shutil.rmtree(self.directory, ignore_errors=True)
 
 
-def make(name: str, parent: Path = DIRECTORY) -> Scratch:
-    """An empty scratch directory. BackupError when there is one of that name."""
+def size(directory: Path) -> int:
+    """Bytes of all files below a directory; what goes away meanwhile counts nothing."""
+    total = 0
+    for folder, _, names in os.walk(directory):
+        for name in names:
+            try:
+                total += Path(folder, name).lstat().st_size
+            except FileNotFoundError:
+                continue
+    return total
+
+
+def _room(parent: Path, needed: int) -> None:
+    """BackupError when `needed` bytes would fill the volume, from which the running database lives."""
+    disk = shutil.disk_usage(parent)
+    left = disk.free - needed
+    if left < disk.total * FREE_FRACTION:
+        raise BackupError(
+            f"{needed / 1e9:.2f} GB would leave {max(left, 0) / 1e9:.2f} GB of {disk.total / 1e9:.2f} GB free on the "
+            f"volume of {parent}, where the database lives too; make room there or enlarge dataVolumeGib"
+        )
+
+
+def allow() -> None:
+    """Where AppArmor confines mysqld (Ubuntu): load its profile again, with this stack's directory in it."""
+    if Path("/sys/kernel/security/apparmor").is_dir() and PROFILE.exists():
+        done = subprocess.run(["apparmor_parser", "-r", str(PROFILE)], capture_output=True, text=True, check=False)
+        if done.returncode != 0:
+            raise BackupError(f"AppArmor's profile of mysqld cannot be loaded: {done.stderr.strip()}")
+
+
+def make(name: str, needed: int, parent: Path = DIRECTORY) -> Scratch:
+    """An empty scratch directory for `needed` bytes. BackupError when there is one of that name, or no room."""
     parent.mkdir(mode=0o750, parents=True, exist_ok=True)
+    _room(parent, needed)
+    allow()
     shutil.chown(parent, "mysql", "mysql")
     directory = parent / name
     try:

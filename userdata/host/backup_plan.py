@@ -27,6 +27,8 @@ class Backup:
     gtids: GtidSet
     copied: int
     stored: Stored
+    size: int
+    """Bytes of its files when unpacked."""
 
     def to_json(self) -> dict[str, Any]:
         """Its manifest."""
@@ -38,27 +40,33 @@ class Backup:
             "gtids": str(self.gtids),
             "copied": self.copied,
             "object": self.stored.to_json(),
+            "size": self.size,
         }
 
     @classmethod
     def from_json(cls, raw: dict[str, Any]) -> Backup:
         """The reverse of to_json. KeyError or ValueError when it is damaged."""
         stored = Stored.from_json(raw["object"])
-        return cls(
-            raw["id"], raw["server"], raw["mysql_version"], GtidSet.parse(raw["gtids"]), int(raw["copied"]), stored
-        )
+        gtids, copied, size = GtidSet.parse(raw["gtids"]), int(raw["copied"]), int(raw["size"])
+        return cls(raw["id"], raw["server"], raw["mysql_version"], gtids, copied, stored, size)
 
 
 @dataclass(frozen=True)
 class Target:
-    """Where to stop: after the last commit at or before `moment` (microseconds), after transaction `gtid`, or never."""
+    """Where to stop: after the last commit at or before `moment` (microseconds), after transaction `gtid`, or never.
+
+    `exactly` is the whole content instead: these transactions and no other.
+    """
 
     moment: int | None = None
     gtid: GtidSet | None = None
+    exactly: GtidSet | None = None
 
     def __str__(self) -> str:
         if self.moment is not None:
             return moment_text(self.moment)
+        if self.exactly is not None:
+            return str(self.exactly)
         return str(self.gtid) if self.gtid is not None else "the latest transaction"
 
 
@@ -75,10 +83,22 @@ def moment_text(moment: int) -> str:
     return datetime.fromtimestamp(moment / 1_000_000, UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
 
 
-def plan(backups: Sequence[Backup], logs: Sequence[ShippedLog], present: Collection[str], target: Target) -> Plan:
-    """Choose. `present` are the keys of all objects. BackupError names what lacks when the target is out of reach."""
+def plan(
+    backups: Sequence[Backup],
+    logs: Sequence[ShippedLog],
+    present: Collection[str],
+    target: Target,
+    complete_until: int = 0,
+) -> Plan:
+    """Choose. `present` are the keys of all objects; every commit until `complete_until` is known to be in `logs`.
+
+    BackupError names what lacks when the target is out of reach.
+    """
     backup = _backup(backups, target)
+    if target.moment is not None:
+        _within_reach(target.moment, max([complete_until, backup.copied, *(log.last for log in logs)]))
     wanted = [log for log in logs if _before(log, target) and log.gtids - backup.gtids]
+    goal = target.gtid if target.exactly is None else target.exactly
     holds, chain, left = backup.gtids, [], sorted(wanted, key=lambda log: (log.first, log.server, log.name))
     while True:
         usable = [log for log in left if log.previous <= holds and log.stored.key in present]
@@ -88,17 +108,25 @@ def plan(backups: Sequence[Backup], logs: Sequence[ShippedLog], present: Collect
         holds |= useful.gtids
         chain.append(useful)
         left.remove(useful)
-        if target.gtid is not None and target.gtid <= holds:
+        if goal is not None and goal <= holds:
             return Plan(backup, tuple(chain))
     known = GtidSet()
     for log in wanted:
         known |= log.previous | log.gtids
-    lacking = known - holds
+    lacking = known - holds if target.exactly is None else (known & target.exactly) - holds
     if lacking:
         raise BackupError(_gap(target, lacking, left, present))
-    if target.gtid is not None and not target.gtid <= holds:
-        raise BackupError(f"{target.gtid - holds} is in no backup and in no binary log of this timeline")
+    if goal is not None and not goal <= holds:
+        raise BackupError(f"{goal - holds} is in no backup and in no binary log of this timeline")
     return Plan(backup, tuple(chain))
+
+
+def _within_reach(moment: int, reach: int) -> None:
+    if moment > reach:
+        raise BackupError(
+            f"the bucket reaches {moment_text(reach)}, and no server could tell whether anything was written between "
+            f"that and {moment_text(moment)}; choose an earlier moment, or take all there is: --latest"
+        )
 
 
 def _backup(backups: Sequence[Backup], target: Target) -> Backup:
@@ -114,10 +142,14 @@ def _backup(backups: Sequence[Backup], target: Target) -> Backup:
 def _holds_nothing_later(backup: Backup, target: Target) -> bool:
     if target.moment is not None:
         return backup.copied <= target.moment
+    if target.exactly is not None:
+        return backup.gtids <= target.exactly
     return target.gtid is None or bool(target.gtid - backup.gtids)
 
 
 def _before(log: ShippedLog, target: Target) -> bool:
+    if target.exactly is not None:
+        return bool(log.gtids & target.exactly)
     return bool(log.gtids) and (target.moment is None or log.first <= target.moment)
 
 

@@ -20,6 +20,10 @@ from .gtid import GtidSet
 PACKET = "--max-allowed-packet=1073741824"
 
 
+# How many bytes one compressed byte of binary log may need: unpacked, and applied to tables and redo log.
+LOG_GROWTH = 20
+
+
 @dataclass(frozen=True)
 class Restored:
     """What a restore made. `last` is the latest transaction of the logs that were applied; None when none was."""
@@ -39,16 +43,19 @@ class Restored:
         return f"{held}, {self.size / 1e6:.1f} MB in {self.seconds:.1f} s, from backup {self.backup}"
 
 
-def restore(store: Store, target: Target, name: str, report: Report) -> tuple[Scratch, Restored]:
+def restore(
+    store: Store, target: Target, name: str, report: Report, complete_until: int = 0
+) -> tuple[Scratch, Restored]:
     """Restore into /var/lib/tripod/backup/`name`; its mysqld runs. Nothing is left when it fails.
 
-    Raises BackupError, also when the target cannot be reached: nothing has been downloaded then.
+    `complete_until` as for a plan. Raises BackupError, also when the target cannot be reached: nothing has been
+    downloaded then.
     """
     started = time.monotonic()
     timeline = store.timeline()
     logs, present = binlog_ship.find(store, timeline)
-    chosen = plan(backup.find(store, timeline), logs, present, target)
-    scratch = backup_mysqld.make(name)
+    chosen = plan(backup.find(store, timeline), logs, present, target, complete_until)
+    scratch = backup_mysqld.make(name, chosen.backup.size + LOG_GROWTH * sum(log.stored.size for log in chosen.logs))
     try:
         report(f"downloading {chosen.backup.id} ({chosen.backup.stored.size / 1e6:.1f} MB)")
         scratch.data.mkdir(mode=0o750)
@@ -57,7 +64,7 @@ def restore(store: Store, target: Target, name: str, report: Report) -> tuple[Sc
         report("starting mysqld on the copy")
         scratch.start()
         last = _apply(chosen, files, scratch, target, report)
-        size = sum(file.lstat().st_size for file in scratch.data.rglob("*") if file.is_file())
+        size = backup_mysqld.size(scratch.data)
         shutil.rmtree(scratch.directory / "logs")
         seconds = time.monotonic() - started
         done = Restored(chosen.backup.id, scratch.executed(), last, seconds, size, chosen.backup.copied)
@@ -121,6 +128,8 @@ def wanted(content: Content, target: Target) -> tuple[binlog.Transaction, ...]:
             if not lacking:
                 break
         return tuple(taken)
+    if target.exactly is not None:
+        return tuple(one for one in content.transactions if GtidSet.parse(one.gtid) <= target.exactly)
     return content.transactions
 
 

@@ -3,8 +3,10 @@
     timelines/0002.json                                    written when a stack is restored: what came after is another
                                                            history, in which GTIDs are used again
     data/claims/2026-11-23T02.json                         whose turn it is to make that hour's backup
-    data/0001/backups/ID/data.tar.zst, manifest.json       a backup exists when its manifest does
+    data/claims/drill-2026-11-23T05.json                   whose turn it is to make that hour's restore drill
+    data/0001/backups/SERVER/ID/data.tar.zst, manifest.json    a backup exists when its manifest does
     data/0001/binlogs/SERVER/UUID/NAME-DIGEST.zst, .json   one closed binary log, and what is in it
+    drills/SERVER/TIME.json                                what a restore drill found
 
 Nothing is ever overwritten or deleted: names hold a digest or a time, and lifecycle rules end their days.
 """
@@ -13,7 +15,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import IO, Any
 
@@ -106,8 +108,11 @@ class Store:
             raise BackupError(f"s3://{self.bucket}/{key} is not JSON: {error}") from error
         return value
 
-    def upload(self, key: str, stream: IO[bytes]) -> Stored:
-        """Send a stream to its end. Nothing is left in the bucket when it fails."""
+    def upload(self, key: str, stream: IO[bytes], complete: Callable[[], None]) -> Stored:
+        """Send a stream to its end. Nothing is left in the bucket when it fails.
+
+        `complete` is called at the end of the stream, before the object exists; it raises when the stream ended early.
+        """
         upload = self._s3.create_multipart_upload(Bucket=self.bucket, Key=key)["UploadId"]
         whole, size = hashlib.sha256(), 0
         etags: list[dict[str, Any]] = []
@@ -125,6 +130,7 @@ class Store:
                 digests.append(hashlib.sha256(block).hexdigest())
                 if len(block) < self._part_bytes:
                     break
+            complete()
             self._s3.complete_multipart_upload(
                 Bucket=self.bucket, Key=key, UploadId=upload, MultipartUpload={"Parts": etags}
             )

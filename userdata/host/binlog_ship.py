@@ -57,14 +57,32 @@ class Shipper:
                     sent += 1
         return sent
 
+    def look_at_files(self) -> int:
+        """The same while mysqld is down: every file is closed then, also the last; how many files were sent.
+
+        Raises OSError when the files are gone, BackupError when the last one was cut off in the middle.
+        """
+        names = [Path(line).name for line in (self._data / "binlog.index").read_text().splitlines() if line]
+        identity = (self._data / "auto.cnf").read_text()
+        server_uuid = next(line.partition("=")[2] for line in identity.splitlines() if line.startswith("server-uuid"))
+        shipped, sent = self._shipped(), 0
+        for name in names:
+            mark = self._mark(self._data / name)
+            if shipped.get(name) != mark:
+                self._send(self._data / name, server_uuid.strip(), None)
+                shipped[name] = mark
+                self._remember({known: value for known, value in shipped.items() if known in names})
+                sent += 1
+        return sent
+
     def _has_events(self, connection: Connection) -> bool:
         name = connection.rows("SHOW BINARY LOGS")[-1]["log_name"]
         # The first two are the format and the GTIDs before it.
         return len(connection.rows("SHOW BINLOG EVENTS IN %s LIMIT 3", (name,))) > 2
 
-    def _send(self, path: Path, server_uuid: str, after: GtidSet) -> None:
+    def _send(self, path: Path, server_uuid: str, after: GtidSet | None) -> None:
         content = read(path)
-        if content.previous | content.gtids != after:
+        if after is not None and content.previous | content.gtids != after:
             raise BackupError(f"{path.name} was read as {content.gtids}, but MySQL says {after - content.previous}")
         if not content.transactions:
             return
@@ -72,9 +90,12 @@ class Shipper:
         prefix = f"data/{self._store.timeline():04d}/binlogs/{self._server}/{server_uuid}/{path.name}-{digest[:12]}"
         with subprocess.Popen(["zstd", "--quiet", "-3", "--stdout", str(path)], stdout=subprocess.PIPE) as squeezing:
             assert squeezing.stdout is not None  # noqa: S101  a pipe
-            stored = self._store.upload(f"{prefix}.zst", squeezing.stdout)
-        if squeezing.returncode != 0:
-            raise BackupError(f"zstd ended with {squeezing.returncode} on {path}")
+
+            def complete() -> None:
+                if squeezing.wait() != 0:
+                    raise BackupError(f"zstd ended with {squeezing.returncode} on {path}")
+
+            stored = self._store.upload(f"{prefix}.zst", squeezing.stdout, complete)
         times = [transaction.at for transaction in content.transactions]
         entry = ShippedLog(
             self._server, server_uuid, path.name, content.previous, content.gtids, min(times), max(times), stored
