@@ -134,7 +134,7 @@ def _register_restore(main: click.Group, open_stack: Open) -> None:
             )
             for name in read_replicas(fleet):
                 click.echo(
-                    f"{name} is a read replica and still holds the data of before the restore: clone it again "
-                    f"(docs/restore.md)."
+                    f"{name} is a read replica and still holds the data of before the restore: empty and clone it "
+                    f"again before anybody reads there (docs/restore.md)."
                 )
         click.echo(f"It holds {done['gtids']}.")

@@ -5,6 +5,7 @@ One stack serves all tests of this file, in their order.
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 import time
@@ -23,16 +24,16 @@ from rehearsal.drills.watch import KEYS, Watch, watching
 from tests.rehearsal.stack import running, status
 from topology import names
 
-# Not yet run from end to end by pytest; its steps were, by hand.
 pytestmark = [pytest.mark.rehearsal, pytest.mark.drill]
 
 SETTINGS = "config:\n  aws:region: eu-central-1\n  tripod:preset: reference\n"
 ACCOUNT = "123456789012"
+METRIC = "tripod_last_verified_restore_timestamp_seconds"
 
 
 @pytest.fixture(scope="module")
 def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
-    with running(tmp_path_factory.mktemp("restore"), "rst", SETTINGS) as found:
+    with running(tmp_path_factory.mktemp("restore"), "test", SETTINGS) as found:
         yield found
 
 
@@ -116,12 +117,48 @@ def test_a_destroyed_database_comes_back_to_the_exact_transaction(stack: Stack, 
         assert not after & there, f"{server} holds writes from after the moment"
     assert "last transaction" in done.stdout
     assert "MB in" in done.stdout
+    assert "Writable again" in done.stdout
 
 
 def test_a_stack_is_replaced_only_when_its_name_is_given_twice(stack: Stack) -> None:
     done = operations(stack, "restore", "--latest", "--confirm", "another")
     assert done.returncode == 2
     assert "Nothing was done" in text(done)
+
+
+def test_a_moment_that_nothing_reaches_is_refused(stack: Stack) -> None:
+    """With a primary that ships all, now is reached; without any mysqld nobody can say so."""
+    moment = datetime.now(UTC).isoformat()
+    done = operations(stack, "restore", "--to", moment, "--into", "reached")
+    assert done.returncode == 0, text(done)
+    for server in stack.databases:
+        stack.exec(server, "systemctl", "stop", "tripod-group.service", "mysql.service")
+    try:
+        later = datetime.now(UTC).isoformat()
+        done = operations(stack, "restore", "--to", later, "--into", "beyond")
+    finally:
+        for server in stack.databases:
+            stack.exec(server, "systemctl", "start", "--no-block", "mysql.service", "tripod-group.service")
+    assert done.returncode == 1
+    assert "--latest" in text(done)
+    wait_until("the group is whole again", stack.whole, timeout=240, details=stack.journals)
+
+
+def test_a_restore_drill_compares_every_table_and_leaves_evidence(stack: Stack, tmp_path: Path) -> None:
+    with watching(stack, tmp_path) as watch:
+        done = operations(stack, "backup", "drill")
+        watch.observe(1)
+    assert done.returncode == 0, text(done)
+    client, name = bucket(stack)
+    (key,) = objects(stack, "drills/", ".json")
+    evidence = json.loads(client.get_object(Bucket=name, Key=key)["Body"].read())
+    assert evidence["error"] is None
+    assert evidence["tables"]["app.entries"]["rows"] > 0
+    server = key.split("/")[1]
+    shown = stack.exec(server, "cat", "/var/lib/prometheus/node-exporter/tripod-backup-" + METRIC + ".prom").stdout
+    assert float(shown.split()[-1]) == pytest.approx(evidence["ended"], abs=0.01)
+    left = stack.exec(server, "find", "/var/lib/tripod/backup", "-maxdepth", "1", "-name", "drill-*").stdout
+    assert left.strip() == ""
 
 
 def test_what_was_shipped_is_verified_and_a_corrupt_object_is_named(stack: Stack) -> None:
