@@ -1,0 +1,117 @@
+"""Restores as an operator starts them: what every server ships first, and when nothing may be touched."""
+
+from __future__ import annotations
+
+import json
+import shlex
+from dataclasses import replace
+from types import SimpleNamespace
+
+import pytest
+
+from operations.backups import flush, read_replicas, restore_copy, restore_stack
+from operations.command import CommandResult
+from operations.deadline import Deadline
+from operations.errors import OperationError
+from operations.fleet import Fleet, FleetServer
+from operations.progress import Progress
+from topology.names import Role
+
+
+def server(name: str, role: Role = Role.DATABASE) -> FleetServer:
+    return FleetServer(name, f"i-{name}", (role,), "a", "10.0.0.1", None, "running")
+
+
+FLEET = Fleet("dev", (server("db-1"), server("db-2"), server("db-3"), server("copy-1", Role.READ_REPLICA)))
+
+
+class Servers:
+    """Jobs end at once: with `results` by (server, command), or as an error when the result is text."""
+
+    def __init__(self, results: dict[tuple[str, str], object]) -> None:
+        self._results = results
+        self._jobs: dict[str, str] = {}
+        self.commands: list[tuple[str, list[str]]] = []
+
+    def run(self, server: FleetServer, command: str, seconds: float) -> CommandResult:
+        assert seconds > 0
+        words = shlex.split(command)
+        if words[0] == "systemd-run":
+            arguments = words[words.index("host.backup_command") + 1 : words.index("--job")]
+            self.commands.append((server.name, arguments))
+            self._jobs[server.name] = arguments[0]
+            return CommandResult(server.name, 0, "", "")
+        result = self._results[server.name, self._jobs[server.name]]
+        wrong = result if isinstance(result, str) else None
+        state = {"step": "x", "done": True, "error": wrong, "result": None if wrong else result}
+        return CommandResult(server.name, 0, json.dumps(state), "")
+
+
+@pytest.fixture
+def said() -> list[str]:
+    return []
+
+
+@pytest.fixture
+def progress(said: list[str]) -> Progress:
+    return Progress(said.append)
+
+
+def shipped(until: int) -> dict[str, int]:
+    return {"sent": 1, "complete_until": until}
+
+
+def test_every_member_ships_and_the_primary_says_until_when(progress: Progress):
+    servers = Servers({(f"db-{n}", "flush"): shipped(77 if n == 2 else 0) for n in (1, 2, 3)})
+    assert flush(servers, FLEET, progress, Deadline(60)) == 77
+    assert sorted(name for name, _ in servers.commands) == ["db-1", "db-2", "db-3"]
+
+
+def test_a_member_that_cannot_ship_is_named_and_stops_nothing(progress: Progress, said: list[str]):
+    results: dict[tuple[str, str], object] = {("db-1", "flush"): "No such file: binlog.index"}
+    results |= {("db-2", "flush"): shipped(0), ("db-3", "flush"): shipped(0)}
+    servers = Servers({**results, ("db-2", "restore"): {"directory": "/x"}})
+    chosen = FLEET.server("db-2")
+    restore_copy(servers, FLEET, progress, Deadline(60), chosen, "look", ("--to", "T"), gentle=True)
+    assert any("db-1" in line and "binlog.index" in line for line in said)
+    expected = ["restore", "--name", "look", "--complete-until", "0", "--to", "T"]
+    assert servers.commands[-1] == ("db-2", expected)
+
+
+def test_a_member_that_is_away_stops_a_restore_of_the_stack_before_anything(progress: Progress):
+    fleet = Fleet("dev", (server("db-1"), server("db-2"), replace(server("db-3"), state="stopped")))
+    servers = Servers({})
+    with pytest.raises(OperationError, match=r"db-3 must run.*Nothing was done"):
+        restore_stack(servers, fleet, progress, Deadline(60), fleet.server("db-1"), ("--latest",))
+    assert servers.commands == []
+
+
+def test_a_restore_that_fails_touches_no_data(progress: Progress):
+    flushed: dict[tuple[str, str], object] = {(f"db-{n}", "flush"): shipped(5) for n in (1, 2, 3)}
+    servers = Servers({**flushed, ("db-1", "restore"): "there is a gap before now"})
+    with pytest.raises(OperationError, match="there is a gap"):
+        restore_stack(servers, FLEET, progress, Deadline(60), FLEET.server("db-1"), ())
+    assert {words[0] for _, words in servers.commands} == {"flush", "restore"}
+
+
+def test_all_members_stop_before_one_gets_the_new_data(progress: Progress, monkeypatch: pytest.MonkeyPatch):
+    results: dict[tuple[str, str], object] = {(f"db-{n}", "flush"): shipped(5) for n in (1, 2, 3)}
+    results |= {("db-1", command): {"directory": "/x"} for command in ("restore", "install", "lead")}
+    results |= {(f"db-{n}", command): {} for n in (1, 2, 3) for command in ("discard", "start", "now")}
+    servers = Servers(results)
+    monkeypatch.setattr("operations.backups.survey", lambda *_: ())
+    monkeypatch.setattr("operations.backups.group_problems", lambda *_: [])
+    monkeypatch.setattr("operations.backups.primaries", lambda _: ["db-1"])
+    done = restore_stack(servers, FLEET, progress, Deadline(60), FLEET.server("db-1"), ())
+    order = [(words[0], name) for name, words in servers.commands if words[0] != "flush"]
+    assert order[0] == ("restore", "db-1")
+    assert sorted(order[1:3]) == [("discard", "db-2"), ("discard", "db-3")]
+    assert order[3:5] == [("install", "db-1"), ("lead", "db-1")]
+    assert sorted(order[5:7]) == [("start", "db-2"), ("start", "db-3")]
+    assert order[7:] == [("now", "db-2")], "the new history has a backup of its own, from a replica"
+    assert 0 <= done["writable_after"] <= done["whole_after"]
+
+
+def test_read_replicas_are_named():
+    assert read_replicas(FLEET) == ["copy-1"]
+    assert read_replicas(SimpleNamespace(with_role=lambda _: ())) == []
