@@ -41,8 +41,13 @@ DROP_IN = "/run/systemd/system/haproxy.service.d/zz-control.conf"
 
 
 @pytest.fixture(scope="module")
-def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
-    with running(tmp_path_factory.mktemp("active"), "test", SETTINGS) as found:
+def project_directory(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("active")
+
+
+@pytest.fixture(scope="module")
+def stack(project_directory: Path) -> Iterator[Stack]:
+    with running(project_directory, "test", SETTINGS) as found:
         yield found
 
 
@@ -119,8 +124,8 @@ def test_the_world_does_not_reach_a_load_balancer_directly(stack: Stack) -> None
                 namespace.connect(stack.world, str(server.address), port, timeout=1)
 
 
-def test_every_flow_is_as_the_table_says(stack: Stack) -> None:
-    done = rehearsal("flows", "--stack", stack.name, timeout=300)
+def test_every_flow_is_as_the_table_says(stack: Stack, project_directory: Path) -> None:
+    done = rehearsal("flows", "--stack", stack.name, "--project", str(project_directory), timeout=300)
     assert done.returncode == 0, done.stdout + done.stderr
 
 

@@ -22,7 +22,7 @@ import pymysql
 from botocore.config import Config
 
 from . import backup, backup_drill, backup_replace, backup_restore, binlog_ship
-from .backup_plan import Target, moment_text
+from .backup_plan import Target, moment_text, plan
 from .backup_store import BackupError, Store, StoreError, bucket_of
 from .binlog_ship import LOOK_SECONDS, Shipper
 from .database import Connection, Database
@@ -117,7 +117,7 @@ def verify(store: Store, job: Job) -> dict[str, Any]:
     backups = backup.find(store, timeline)
     logs, present = binlog_ship.find(store, timeline)
     faults = []
-    objects = [one.stored for one in (*backups, *logs)]
+    objects = [*(one.stored for one in backups), *(one.stored for one in logs)]
     for number, stored in enumerate(objects):
         job.report(f"reading {number + 1} of {len(objects)}: {stored.key}")
         try:
@@ -126,7 +126,7 @@ def verify(store: Store, job: Job) -> dict[str, Any]:
         except BackupError as error:
             faults.append(str(error))
     try:
-        backup_restore.plan(backups, logs, present, Target())
+        plan(backups, logs, present, Target())
     except BackupError as error:
         faults.append(str(error))
     if faults:
