@@ -83,7 +83,9 @@ class Monitoring(pulumi.ComponentResource):
             return {"InstanceId": self._args.servers[watch.server].instance_id}
         if self._args.edge.balancer and watch.listener:
             group = self._args.targets.groups[watch.listener]
-            return {"LoadBalancer": self._args.edge.balancer.arn_suffix, "TargetGroup": group.arn_suffix}
+            # CloudWatch names a target group by the last part of its ARN ("Metrics for your Network Load Balancer").
+            suffix = group.arn.apply(lambda arn: arn.rsplit(":", 1)[-1])
+            return {"LoadBalancer": self._args.edge.balancer.arn_suffix, "TargetGroup": suffix}
         return {}
 
     def _alarm(self, watch: Watch, dimensions: Mapping[str, pulumi.Input[str]]) -> None:

@@ -118,7 +118,7 @@ def _created(args: mocks.MockResourceArgs) -> tuple[str, dict[str, Any]]:
         case "LoadBalancer":
             state |= {"dnsName": "edge.elb.example", "zoneId": "Z1", "arnSuffix": f"net/{args.name}"}
         case "TargetGroup":
-            state |= {"arnSuffix": f"targetgroup/{args.name}"}
+            state |= {"arn": f"arn:aws:mock:::targetgroup/{args.name}"}
         case "RandomPassword":
             state |= {"result": f"{SECRET_MARK}-{args.name}"}
         case "PrivateKey":
