@@ -60,11 +60,12 @@ def _arn(args: Contents, one: Watched) -> str:
 
 
 def _text(topology: Topology) -> Widget:
+    # No sizes: a change of one server's type shall touch that server alone.
     rows = [
-        f"| {server.name} | {', '.join(server.roles)} | {server.zone} | {server.address} | {server.instance_type} |"
+        f"| {server.name} | {', '.join(server.roles)} | {server.zone} | {server.address} |"
         for server in topology.servers
     ]
-    head = ["| Server | Roles | Zone | Address | Type |", "|---|---|---|---|---|"]
+    head = ["| Server | Roles | Zone | Address |", "|---|---|---|---|"]
     return {
         "type": "text",
         "width": COLUMNS,

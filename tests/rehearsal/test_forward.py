@@ -69,7 +69,7 @@ def test_where_nobody_answers_the_connection_just_ends():
     port = listener.getsockname()[1]
     relay = forward.Forward(listener, 443, list, lambda _address, _port: None)
     relay.start()
-    with contextlib.suppress(ConnectionResetError):  # what it had said was never read
+    with contextlib.suppress(OSError):  # what it had said was never read: a reset, at whichever call it is noticed
         assert through(port, b"hello") == b""
     relay.close()
 
