@@ -46,7 +46,7 @@ class Hosts:
         self.states = dict.fromkeys(("server-1", "server-2", "server-3"), "running")
         self.executed = dict.fromkeys(self.states, "1-10")
         self.primary = "server-3"
-        self.alerts = [ALERT]
+        self.alerts = [ALERT, {"labels": {"alertname": "Watchdog"}, "state": "firing"}]
 
     def servers(self):
         return [
