@@ -127,6 +127,9 @@ def two_writers(samples: Sequence[Sample]) -> list[tuple[Sample, Sample]]:
     A server outside any group takes writes when it is not super_read_only. A member of a group takes writes when it
     is a primary that sees a majority; a partitioned primary still sees one until the group's failure detection (5 s)
     speaks, although it can commit nothing, so of two primaries only those count whose transactions advanced.
+
+    The servers are not asked at the same instant, and a planned hand-over takes less than the time between two
+    samples. So the one that was asked first must still take writes when it is asked again, after the other was.
     """
     history = _History(samples)
     found, last = [], dict[str, Sample]()
@@ -137,7 +140,9 @@ def two_writers(samples: Sequence[Sample]) -> list[tuple[Sample, Sample]]:
         for other in last.values():
             if other.server == sample.server or not _may_write(other) or sample.at - other.at > SAME_MOMENT:
                 continue
-            if all(_outside(one) or history.advances(one) for one in (sample, other)):
+            if history.still_writes(other, sample.at) and all(
+                _outside(one) or history.advances(one) for one in (sample, other)
+            ):
                 found.append((other, sample))
     return found
 
@@ -176,6 +181,12 @@ class _History:
         for sample in sorted(samples, key=lambda one: one.at):
             if sample.answered:
                 self._rows.setdefault(sample.server, []).append(sample)
+
+    def still_writes(self, sample: Sample, at: float) -> bool:
+        """Whether the server took writes when it was next asked after `at`."""
+        rows = self._rows[sample.server]
+        later = bisect_right(rows, at, key=lambda row: row.at)
+        return later < len(rows) and _may_write(rows[later])
 
     def advances(self, sample: Sample) -> bool:
         """Whether the server executed something new within PROGRESS seconds."""

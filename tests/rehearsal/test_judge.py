@@ -76,6 +76,15 @@ def test_a_partitioned_primary_that_commits_nothing_is_no_writer() -> None:
     assert two_writers([old, new, sample(0.4, "new", "u:1-9"), sample(0.4, "old", "u:1-5,v:1")])
 
 
+def test_a_hand_over_between_two_samples_is_not_two_writers() -> None:
+    old, new = sample(0.0, "old"), sample(0.03, "new")
+    later = [sample(0.4, "new", "u:1-9")]
+    handed = sample(0.06, "old", "u:1-7", super_read_only=True, member_role="SECONDARY")
+    assert not two_writers([old, new, handed, *later])
+    kept = sample(0.06, "old", "u:1-7")
+    assert two_writers([old, new, kept, *later])
+
+
 def test_samples_of_different_moments_are_not_compared() -> None:
     assert not two_writers([sample(0, "one", member_state="OFFLINE"), sample(1, "two", member_state="OFFLINE")])
 
