@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 
 import pulumi
 import pulumi_aws as aws
 
+from components.private_bucket import guard
 from topology import names
 from topology.model import Server
 from userdata.bundle import Bundle, File
@@ -35,74 +35,28 @@ class Bucket(pulumi.ComponentResource):
 
     def __init__(self, name: str, args: BucketArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__("tripod:bundle:Bucket", name, None, opts)
-        child = pulumi.ResourceOptions(parent=self)
         bucket = aws.s3.Bucket(
             f"{name}-bucket",
             bucket=args.bucket,
             # It holds only what this program can render again: `pulumi destroy` may empty it, old versions too.
             force_destroy=True,
-            opts=child,
+            opts=pulumi.ResourceOptions(parent=self),
         )
-        private = aws.s3.BucketPublicAccessBlock(
-            f"{name}-private",
-            bucket=bucket.bucket,
-            block_public_acls=True,
-            block_public_policy=True,
-            ignore_public_acls=True,
-            restrict_public_buckets=True,
-            opts=child,
+        guarded = guard(
+            name,
+            bucket,
+            arn=f"arn:{args.partition}:s3:::{args.bucket}",
+            lifecycle={
+                "id": "old-versions",
+                "filter": {"prefix": ""},
+                "noncurrent_version_expiration": {"noncurrent_days": OLD_VERSIONS_DAYS},
+                "expiration": {"expired_object_delete_marker": True},
+                "abort_incomplete_multipart_upload": {"days_after_initiation": 7},
+            },
+            parent=self,
         )
-        owned = aws.s3.BucketOwnershipControls(
-            f"{name}-ownership", bucket=bucket.bucket, rule={"object_ownership": "BucketOwnerEnforced"}, opts=child
-        )
-        encrypted = aws.s3.BucketServerSideEncryptionConfiguration(
-            f"{name}-encryption",
-            bucket=bucket.bucket,
-            rules=[{"apply_server_side_encryption_by_default": {"sse_algorithm": "AES256"}}],
-            opts=child,
-        )
-        versioned = aws.s3.BucketVersioning(
-            f"{name}-versioning",
-            bucket=bucket.bucket,
-            versioning_configuration={"status": "Enabled"},
-            opts=child,
-        )
-        aws.s3.BucketLifecycleConfiguration(
-            f"{name}-lifecycle",
-            bucket=bucket.bucket,
-            rules=[
-                {
-                    "id": "old-versions",
-                    "status": "Enabled",
-                    "filter": {"prefix": ""},
-                    "noncurrent_version_expiration": {"noncurrent_days": OLD_VERSIONS_DAYS},
-                    "expiration": {"expired_object_delete_marker": True},
-                    "abort_incomplete_multipart_upload": {"days_after_initiation": 7},
-                }
-            ],
-            # S3 wants to know first that there are versions.
-            opts=pulumi.ResourceOptions(parent=self, depends_on=[versioned]),
-        )
-        policy = aws.s3.BucketPolicy(
-            f"{name}-tls-only",
-            bucket=bucket.bucket,
-            policy=json.dumps(_tls_only(f"arn:{args.partition}:s3:::{args.bucket}")),
-            # After the block of public access: S3 refuses two changes of a bucket's access at once.
-            opts=pulumi.ResourceOptions(parent=self, depends_on=[private, owned, encrypted, versioned]),
-        )
-        self.bucket = policy.bucket
+        self.bucket = guarded.name
         self.register_outputs({"bucket": self.bucket})
-
-
-def _tls_only(arn: str) -> dict[str, object]:
-    deny = {"Effect": "Deny", "Principal": "*", "Action": "s3:*", "Resource": [arn, f"{arn}/*"]}
-    return {
-        "Version": "2012-10-17",
-        "Statement": [
-            {"Sid": "DenyWithoutTls", **deny, "Condition": {"Bool": {"aws:SecureTransport": "false"}}},
-            {"Sid": "DenyOldTls", **deny, "Condition": {"NumericLessThan": {"s3:TlsVersion": "1.2"}}},
-        ],
-    }
 
 
 TEXT = "text/plain; charset=utf-8"
