@@ -11,17 +11,12 @@ from __future__ import annotations
 
 import json
 import logging
-import os
-import signal
 import sys
-import threading
 import time
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
-
-import pymysql
 
 from . import accounts
 from .database import Connection, Database, Facts
@@ -31,20 +26,16 @@ from .group_actions import carry_out
 from .group_decision import Action, Kind, Observation, Registry, decide
 from .group_peers import ask_peers
 from .group_registry import ParameterStore, RegistryError
+from .local_mysqld import INTERVAL, LocalError, LocalMysqld, backoff, changed, message, serve, write
 
-INTERVAL = 1.0
 # While something is under way the next step follows at once.
 EAGER = 0.1
-# A step that failed is tried again after 1, 2, 4, 8 and then every 10 seconds.
-BACKOFF_MAX = 10.0
 # Passwords and certificates are compared with the files this often even when no file has changed.
 RECONCILE_SECONDS = 300.0
 
 STATE = Path("/run/tripod-group/state.json")
 FORCE = Path("/run/tripod-group/lead")
 FORCE_SECONDS = 600.0
-
-LocalError = (pymysql.MySQLError, OSError, ValueError)
 
 log = logging.getLogger("tripod-group")
 
@@ -56,18 +47,15 @@ class Group:
         self._facts = facts
         self._view = read_view()
         self._fenced = bool(read_state().get("fenced"))
-        self._connection: Connection | None = None
+        self._mysqld = LocalMysqld(log)
         self._store: ParameterStore | None = None
         self._no_group_since: float | None = None
         self._last = ""
-        self._lost = ""
         self._failures = 0
         self._reconciled: tuple[object, ...] = ()
         self._reconciled_at = float("-inf")
-        self._certificates: object = None
         self._completed = False
-        self._local_ready = False
-        self._slow_log = False
+        self._slow_log: Connection | None = None
 
     def step(self) -> float:
         """Observe, decide, act; seconds until the next look."""
@@ -80,7 +68,7 @@ class Group:
         except (*LocalError, *RegistryError) as error:
             self._failures += 1
             log.warning("%s failed: %s", action.kind.value, message(error))
-            return min(BACKOFF_MAX, 2.0 ** (self._failures - 1))
+            return backoff(self._failures)
         if action.kind is not Kind.WAIT:
             self._failures = 0
         return INTERVAL if action.kind in (Kind.STAY, Kind.WAIT, Kind.REFUSE) else EAGER
@@ -108,22 +96,10 @@ class Group:
         return replace(seen, waited=time.monotonic() - self._no_group_since)
 
     def _local(self, database: Database) -> DatabaseState | None:
-        try:
-            if self._connection is None:
-                self._connection = Connection()
-                self._local_ready = self._slow_log = False
-            local = observe(self._connection, database, self._view)
-            if not self._local_ready and local.member_state == "OFFLINE":
-                for line in accounts.ensure_local(self._connection):
-                    log.info("%s", line)
-            self._local_ready = True
-        except LocalError as error:
-            if self._connection:
-                self._connection.close()
-            if message(error) != self._lost:
-                log.info("mysqld does not answer: %s", message(error))
-            self._lost = message(error)
-            self._connection = None
+        local = self._mysqld.look(
+            lambda connection: observe(connection, database, self._view), lambda seen: seen.member_state == "OFFLINE"
+        )
+        if local is None:
             return None
         if local.view != self._view:
             self._view = local.view
@@ -168,27 +144,24 @@ class Group:
                 self._tell(action, again=True)
             if action.kind in (Kind.BOOTSTRAP, Kind.JOIN):
                 # Another life of the group: its claim is to be marked done, its accounts to be looked at.
-                self._completed, self._slow_log, self._reconciled = False, False, ()
+                self._completed, self._slow_log, self._reconciled = False, None, ()
             if action.kind is Kind.BOOTSTRAP:
                 FORCE.unlink(missing_ok=True)
 
     def _housekeeping(self, database: Database, seen: Observation) -> None:
         """A healthy member: certificates that were renewed, and on the primary accounts and parameters."""
-        certificates = changed(Path("/etc/mysql/tls"))
-        if self._certificates not in (None, certificates) and self._connection:
-            self._connection.run("ALTER INSTANCE RELOAD TLS")
-            log.info("mysqld reads its certificates again")
-        self._certificates = certificates
-        if not self._slow_log and self._connection:
+        self._mysqld.read_renewed_certificates()
+        connection = self._mysqld.connection
+        if connection and connection is not self._slow_log:
             # Off while it joined (mysqld.cnf says why).
-            self._connection.run("SET GLOBAL slow_query_log = ON")
-            self._slow_log = True
-        if not (seen.local and seen.local.writable and self._connection):
+            connection.run("SET GLOBAL slow_query_log = ON")
+            self._slow_log = connection
+        if not (seen.local and seen.local.writable and connection):
             self._completed, self._reconciled = False, ()
             return
         wanted = (*changed(Path(database.secrets)), *changed(accounts.SCHEMA))
         if wanted != self._reconciled or time.monotonic() - self._reconciled_at > RECONCILE_SECONDS:
-            for line in accounts.reconcile(self._connection, database):
+            for line in accounts.reconcile(connection, database):
                 log.info("%s", line)
             self._reconciled, self._reconciled_at = wanted, time.monotonic()
         if not self._completed:
@@ -222,31 +195,8 @@ def write_view(view: View, path: Path = VIEW_PATH) -> None:
     write(path, {"id": view.id, "members": list(view.members)})
 
 
-def write(path: Path, content: dict[str, object]) -> None:
-    """Write a state file, durably and at once."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    new = path.with_suffix(".new")
-    with new.open("w") as file:
-        json.dump(content, file, sort_keys=True)
-        file.flush()
-        os.fsync(file.fileno())
-    new.chmod(0o644)
-    new.replace(path)
-
-
-def changed(path: Path) -> tuple[object, ...]:
-    """Changes when a file, or a file of a folder, does."""
-    files = sorted(path.iterdir()) if path.is_dir() else [path] if path.exists() else []
-    return tuple((str(file), file.stat().st_mtime_ns, file.stat().st_ino) for file in files)
-
-
 def _forced() -> bool:
     return FORCE.exists() and time.time() - FORCE.stat().st_mtime < FORCE_SECONDS
-
-
-def message(error: BaseException) -> str:
-    """An error without the connection's noise: MySQL's own text where there is one."""
-    return str(error.args[1]) if isinstance(error, pymysql.MySQLError) and len(error.args) > 1 else str(error)
 
 
 def main(arguments: list[str]) -> int:
@@ -260,11 +210,8 @@ def main(arguments: list[str]) -> int:
     if arguments:
         print("usage: python3 -m host.group [lead --accept-loss]", file=sys.stderr)
         return 2
-    stop = threading.Event()
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
-    group = Group(Facts())
-    while True:
-        stop.wait(group.step())
+    serve(Group(Facts()).step)
+    return 0
 
 
 if __name__ == "__main__":

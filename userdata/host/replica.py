@@ -8,23 +8,20 @@ failover). Why it acts, or waits, is in the journal and in /run/tripod-replica/s
 from __future__ import annotations
 
 import logging
-import signal
 import sys
-import threading
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 
-from . import accounts
-from .database import Connection, Database, Facts
+from .database import Database, Facts
 from .database_stop import MARKER as STOPPING
-from .group import BACKOFF_MAX, INTERVAL, LocalError, changed, message, write
 from .group_peers import ask_peers
 from .gtid import GtidSet
+from .local_mysqld import INTERVAL, LocalError, LocalMysqld, backoff, message, serve, write
 from .replica_actions import carry_out
 from .replica_decision import Action, Kind, Observation, decide
-from .replica_state import ReplicaState, observe_replica
+from .replica_state import observe_replica
 
 STATE = Path("/run/tripod-replica/state.json")
 
@@ -39,16 +36,13 @@ class Replica:
 
     def __init__(self, facts: Callable[[], Database]) -> None:
         self._facts = facts
-        self._connection: Connection | None = None
-        self._local_ready = False
+        self._mysqld = LocalMysqld(log)
         self._settled = GtidSet()
         self._compared = float("-inf")
         self._connecting_since: float | None = None
         self._refused = ""
         self._last = ""
-        self._lost = ""
         self._failures = 0
-        self._certificates: object = None
 
     def step(self) -> float:
         """Observe, decide, act; seconds until the next look."""
@@ -61,17 +55,20 @@ class Replica:
         except LocalError as error:
             self._failures += 1
             log.warning("%s failed: %s", action.kind.value, message(error))
-            return min(BACKOFF_MAX, 2.0 ** (self._failures - 1))
+            return backoff(self._failures)
         if action.kind is Kind.STAY:
             self._failures = 0
         elif action.kind is Kind.FOLLOW:
             # An applier that stops at once, again and again, must not be started every second.
             self._failures += 1
-            return min(BACKOFF_MAX, 2.0 ** (self._failures - 1))
+            return backoff(self._failures)
         return INTERVAL
 
     def _observe(self, database: Database) -> Observation:
-        local, settled = self._local(database), self._settled
+        local = self._mysqld.look(
+            lambda connection: observe_replica(connection, database), lambda seen: not seen.running
+        )
+        settled = self._settled
         now = time.monotonic()
         looking = local is not None and local.running and not local.following
         self._connecting_since = (self._connecting_since or now) if looking else None
@@ -82,40 +79,14 @@ class Replica:
         waited = now - self._connecting_since if self._connecting_since else 0.0
         return Observation(local, peers, settled, waited, STOPPING.exists())
 
-    def _local(self, database: Database) -> ReplicaState | None:
-        try:
-            if self._connection is None:
-                self._connection, self._local_ready = Connection(), False
-            local = observe_replica(self._connection, database)
-            if not self._local_ready and not local.running:
-                for line in accounts.ensure_local(self._connection):
-                    log.info("%s", line)
-            self._local_ready = True
-        except LocalError as error:
-            if self._connection:
-                self._connection.close()
-            if message(error) != self._lost:
-                log.info("mysqld does not answer: %s", message(error))
-            self._lost, self._connection = message(error), None
-            return None
-        return local
-
     def _act(self, action: Action, database: Database) -> None:
         if action.kind is Kind.STAY:
-            self._housekeeping()
+            self._mysqld.read_renewed_certificates()
         elif action.kind is Kind.REFUSE and action.reason == self._refused:
             return
         elif action.kind is not Kind.WAIT:
             carry_out(action, database)
             self._refused = action.reason if action.kind is Kind.REFUSE else ""
-
-    def _housekeeping(self) -> None:
-        """Certificates that were renewed."""
-        certificates = changed(Path("/etc/mysql/tls"))
-        if self._certificates not in (None, certificates) and self._connection:
-            self._connection.run("ALTER INSTANCE RELOAD TLS")
-            log.info("mysqld reads its certificates again")
-        self._certificates = certificates
 
     def _tell(self, action: Action) -> None:
         said = f"{action.kind.value}: {action.reason}"
@@ -130,11 +101,8 @@ class Replica:
 def main() -> int:
     """The daemon."""
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stdout)
-    stop = threading.Event()
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
-    replica = Replica(Facts())
-    while True:
-        stop.wait(replica.step())
+    serve(Replica(Facts()).step)
+    return 0
 
 
 if __name__ == "__main__":
