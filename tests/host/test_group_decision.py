@@ -61,7 +61,23 @@ CASES = {
     # Joining.
     "empty": (seen(offline(S3), online(S1, S1, {"12": "ONLINE"})), Kind.JOIN, "joining server-1, server-2"),
     "was away": (seen(offline(S3, 5), online(S1, S1, {"12": "ONLINE"})), Kind.JOIN, "joining"),
-    "was expelled": (seen(offline(S3, 5, state="ERROR"), online(S1, S1, {"12": "ONLINE"})), Kind.JOIN, "joining"),
+    "was expelled": (
+        seen(offline(S3, 5, state="ERROR"), online(S1, S1, {"12": "ONLINE"})),
+        Kind.RESTART,
+        "must not reach the next one",
+    ),
+    "was expelled and started anew": (seen(offline(S3, 5), online(S1, S1, {"12": "ONLINE"})), Kind.JOIN, "joining"),
+    "was expelled and is being stopped": (seen(offline(S3, 5, state="ERROR"), stopping=True), Kind.WAIT, "stopped"),
+    "could not join once": (
+        seen(offline(S3, 5), online(S1, S1, {"12": "ONLINE"}), failed_starts=1),
+        Kind.JOIN,
+        "joining",
+    ),
+    "could not join twice": (
+        seen(offline(S3, 5), online(S1, S1, {"12": "ONLINE"}), failed_starts=2),
+        Kind.RESTART,
+        "2 times",
+    ),
     "joins a lone group": (seen(offline(S3, 5), online(S1, S1, LONE)), Kind.JOIN, "joining server-1"),
     "the group still counts on it": (seen(offline(S3, 5), online(S1, S1, ALL)), Kind.WAIT, "not yet noticed"),
     "the accounts come first": (
@@ -211,8 +227,8 @@ CASES = {
             token=DONE,
             claim=claim(),
         ),
-        Kind.LEAVE,
-        "must leave the state ERROR first",
+        Kind.RESTART,
+        "with an error",
     ),
     "single member": (seen(offline(S1, 9), token=DONE, configured=(S1,)), Kind.CLAIM, "holds"),
 }

@@ -43,6 +43,8 @@ class Node:
     fenced: bool = False
     provisioned: bool = False
     alone_since: float | None = None
+    unsent: bool = False
+    """Its mysqld may still hold messages of a group that it left with an error."""
 
 
 @dataclass(eq=False)
@@ -107,6 +109,7 @@ class Cluster(RuleBasedStateMachine):
                 if node not in side:
                     node.group, node.read_only = None, True
                     node.state = "ERROR" if node.up else "OFFLINE"
+                    node.unsent = node.up
 
     def set_view(self, group, members):
         if members == group.members:
@@ -171,6 +174,7 @@ class Cluster(RuleBasedStateMachine):
             Kind.BOOTSTRAP: self.bootstrap,
             Kind.JOIN: self.join,
             Kind.LEAVE: self.leave,
+            Kind.RESTART: self.restart,
             Kind.PROVISION: self.provision,
             Kind.FENCE: self.fence,
             Kind.UNFENCE: self.unfence,
@@ -185,8 +189,13 @@ class Cluster(RuleBasedStateMachine):
         if action.number == len(self.claims) + 1:
             self.claims.append((node.name, self.now, False))
 
+    def restart(self, node, _):
+        assert node.group is None, "whoever is in a group is not thrown out of it"
+        node.state, node.unsent = "OFFLINE", False
+
     def bootstrap(self, node, _):
         assert node.state == "OFFLINE"
+        assert not node.unsent
         self.bootstraps.append((self.now, node.name, len(self.claims)))
         self.groups += 1
         node.state, node.group = "ONLINE", Group(self.groups)
@@ -234,6 +243,7 @@ class Cluster(RuleBasedStateMachine):
         group = next(n.group for n in self.nodes if n.name == action.seeds[0])
         if group is None or not all(self.reaches(node, other) for other in group.members):
             return
+        assert not node.unsent, "what it has to send would reach another group"
         donor = group.members[0]
         if not action.clone and not node.data <= donor.data:
             return  # Group Replication itself refuses
@@ -260,7 +270,10 @@ class Cluster(RuleBasedStateMachine):
         node = self.nodes[which % self.size]
         node.up = False
         self.regroup()
-        node.state, node.group, node.read_only, node.alone_since = "OFFLINE", None, True, None
+        self.forget(node)
+
+    def forget(self, node):
+        node.state, node.group, node.read_only, node.alone_since, node.unsent = "OFFLINE", None, True, None, False
 
     @rule()
     def lose_all_power(self):
@@ -268,7 +281,7 @@ class Cluster(RuleBasedStateMachine):
             self.nodes[which].up = False
         self.regroup()
         for node in self.nodes:
-            node.state, node.group, node.read_only, node.alone_since = "OFFLINE", None, True, None
+            self.forget(node)
 
     @rule(which=st.integers(0, 4))
     def come_up(self, which):

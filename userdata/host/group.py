@@ -33,6 +33,9 @@ EAGER = 0.1
 # Passwords and certificates are compared with the files this often even when no file has changed.
 RECONCILE_SECONDS = 300.0
 
+# Steps that start Group Replication.
+STARTS = (Kind.BOOTSTRAP, Kind.JOIN)
+
 STATE = Path("/run/tripod-group/state.json")
 FORCE = Path("/run/tripod-group/lead")
 FORCE_SECONDS = 600.0
@@ -52,6 +55,7 @@ class Group:
         self._no_group_since: float | None = None
         self._last = ""
         self._failures = 0
+        self._failed_starts = 0
         self._reconciled: tuple[object, ...] = ()
         self._reconciled_at = float("-inf")
         self._completed = False
@@ -67,9 +71,12 @@ class Group:
             self._act(action, database, seen)
         except (*LocalError, *RegistryError) as error:
             self._failures += 1
+            self._failed_starts += action.kind in STARTS
             log.warning("%s failed: %s", action.kind.value, message(error))
             return backoff(self._failures)
-        if action.kind is not Kind.WAIT:
+        if action.kind is Kind.RESTART or action.kind in STARTS:
+            self._failed_starts = 0
+        if action.kind not in (Kind.WAIT, Kind.RESTART):
             self._failures = 0
         return INTERVAL if action.kind in (Kind.STAY, Kind.WAIT, Kind.REFUSE) else EAGER
 
@@ -87,6 +94,7 @@ class Group:
             fenced=self._fenced,
             forced=_forced(),
             stopping=STOPPING.exists(),
+            failed_starts=self._failed_starts,
         )
         answered = len(seen.peers) + 1
         if local is None or in_group or answered < seen.majority or any(p.quorate for p in seen.peers.values()):
@@ -142,7 +150,7 @@ class Group:
             if action.kind in (Kind.FENCE, Kind.UNFENCE):
                 self._fenced = action.kind is Kind.FENCE
                 self._tell(action, again=True)
-            if action.kind in (Kind.BOOTSTRAP, Kind.JOIN):
+            if action.kind in STARTS:
                 # Another life of the group: its claim is to be marked done, its accounts to be looked at.
                 self._completed, self._slow_log, self._reconciled = False, None, ()
             if action.kind is Kind.BOOTSTRAP:

@@ -7,6 +7,7 @@ import logging
 from . import accounts
 from .database import Connection, Database
 from .group_decision import Action, Kind
+from .system import run
 
 log = logging.getLogger("tripod-group")
 
@@ -23,8 +24,18 @@ CLONE_ALWAYS = 1
 CLONE_NEVER = 9223372036854775807
 
 
+# An orderly end would first wait half a minute for the group's communication to end, which may be what hangs. It is
+# read-only, and what it has acknowledged is on its disk: recovery after a crash takes a second or two.
+KILL = ("systemctl", "kill", "--signal=SIGKILL", "mysql.service")
+
+
 def carry_out(action: Action, database: Database, member_state: str) -> None:
     """Do one step on the local mysqld. Raises pymysql.MySQLError or OSError when it fails."""
+    if action.kind is Kind.RESTART:
+        done = run(KILL)
+        if not done.ok:
+            raise OSError(done.last_line)
+        return
     with Connection(seconds=LONG) as connection:
         if action.kind is Kind.BOOTSTRAP:
             _bootstrap(connection, database)

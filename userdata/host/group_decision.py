@@ -19,6 +19,11 @@ Why at most one group can be led at a time
 4. *A lone group is not writable.* A primary whose group is smaller than the majority of the configured members is
    fenced (super_read_only). Should a second group ever exist, at most one of them has a majority of the configured
    members; the other leaves and joins it, and Group Replication itself refuses what has diverged.
+5. *Nothing of an old group reaches a new one.* A primary that lost its majority answers that its pending writes
+   failed, yet its mysqld may still hold their messages, and would send them to the next group that it enters: a group
+   that has given the same keys to other rows then fails on every member, and again at each start, since they are in
+   its relay logs (docs/adr/0011). So a mysqld whose membership ended with an error, or that could not start one twice,
+   is ended and begins anew, with an empty queue and an empty relay log, before it joins or leads.
 """
 
 from __future__ import annotations
@@ -36,6 +41,9 @@ GRACE = 30.0
 # Seconds by AWS's clock: how long a claim allows its holder to lead, and when others may claim next.
 CLAIM_HOLDS = 60.0
 CLAIM_EXPIRES = 120.0
+
+# A start may fail because a peer was late; twice, and this mysqld itself is suspected.
+SUSPECT = 2
 
 _MEND = (
     "Bring the others back, restore a backup, or accept the loss: "
@@ -57,6 +65,8 @@ class Kind(StrEnum):
     BOOTSTRAP = "bootstrap"
     JOIN = "join"
     LEAVE = "leave"
+    RESTART = "restart"
+    """End mysqld; systemd starts it again."""
     PROVISION = "provision"
     FENCE = "fence"
     UNFENCE = "unfence"
@@ -119,6 +129,8 @@ class Observation:
     """An operator wants this server to lead with what it has."""
     stopping: bool = False
     """mysql.service is being stopped: it has left, or is about to leave, its group on purpose."""
+    failed_starts: int = 0
+    """How often in a row Group Replication could not be started in this mysqld."""
 
     @property
     def majority(self) -> int:
@@ -137,6 +149,12 @@ def decide(seen: Observation) -> Action:
         return _online(seen, local)
     if local.member_state == "RECOVERING":
         return Action(Kind.WAIT, "recovering from the group")
+    if local.member_state == "ERROR":
+        return Action(
+            Kind.RESTART, "left its group with an error; what it still has to send must not reach the next one"
+        )
+    if seen.failed_starts >= SUSPECT:
+        return Action(Kind.RESTART, f"could not start Group Replication {seen.failed_starts} times")
     group = _group(seen)
     if group:
         return _join(seen, local, group)
@@ -273,9 +291,6 @@ def _alone(state: DatabaseState, others: Mapping[str, DatabaseState]) -> str:
 
 
 def _lead(seen: Observation, reason: str) -> Action:
-    if seen.local and seen.local.member_state != "OFFLINE":
-        # STOP may take long; afterwards what was seen and claimed would be old.
-        return Action(Kind.LEAVE, f"{reason}, but must leave the state {seen.local.member_state} first")
     claim = seen.registry.claim if seen.registry else None
     if claim is None or claim.done or claim.age >= CLAIM_EXPIRES:
         return Action(Kind.CLAIM, reason, number=claim.number + 1 if claim else 1)
