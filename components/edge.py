@@ -50,12 +50,12 @@ class Edge(pulumi.ComponentResource):
     addresses: Sequence[pulumi.Output[str]]
     names: Sequence[pulumi.Output[str]]
     allocations: Mapping[str, aws.ec2.Eip]
-    balancer: aws.lb.LoadBalancer | None
 
     def __init__(self, name: str, args: EdgeArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__("tripod:edge:Edge", name, None, opts)
         topology = args.topology
-        self.balancer = None
+        # Not annotated in the class: the engine's SDK would read it there, and import aws.lb for every kind of edge.
+        self.balancer: aws.lb.LoadBalancer | None = None
         self.allocations = {}
         match topology.edge:
             case Kind.EIP | Kind.FLOATING_EIP:
@@ -112,11 +112,9 @@ class EdgeTargets(pulumi.ComponentResource):
     back by the next `pulumi up`. `groups` are the target groups of a Network Load Balancer, by listener.
     """
 
-    groups: dict[str, aws.lb.TargetGroup]
-
     def __init__(self, name: str, args: EdgeTargetsArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__("tripod:edge:EdgeTargets", name, None, opts)
-        self.groups = {}
+        self.groups: dict[str, aws.lb.TargetGroup] = {}
         match args.topology.edge:
             case Kind.EIP:
                 server = args.topology.load_balancers[0].name
