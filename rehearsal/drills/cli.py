@@ -14,6 +14,15 @@ from rich.console import Console
 from rehearsal.daemon import ROOT, Daemon
 
 
+def _show_catalogue(context: click.Context, _: click.Parameter, asked: bool) -> None:
+    # Eager: what drills there are can be asked without a stack.
+    if asked:
+        from rehearsal.drills import suite  # noqa: PLC0415  (brings the topology)
+
+        suite.show_catalogue(Console())
+        context.exit()
+
+
 def add_to(main: click.Group, stack_option: Callable[[Any], Any]) -> None:
     """Add the command to the group of commands."""
 
@@ -21,7 +30,14 @@ def add_to(main: click.Group, stack_option: Callable[[Any], Any]) -> None:
     @stack_option
     @click.argument("names", metavar="[NAME]...", nargs=-1)
     @click.option("--all", "every", is_flag=True, help="Run every drill.")
-    @click.option("--list", "listed", is_flag=True, help="List the drills and their negative controls.")
+    @click.option(
+        "--list",
+        is_flag=True,
+        is_eager=True,
+        expose_value=False,
+        callback=_show_catalogue,
+        help="List the drills and their negative controls.",
+    )
     @click.option("--repeat", type=click.IntRange(1, 1000), default=1, show_default=True, help="Run each so often.")
     @click.option("--without", "safety", metavar="FEATURE", help="Run without a safety feature: it must fail.")
     @click.option(
@@ -40,7 +56,6 @@ def add_to(main: click.Group, stack_option: Callable[[Any], Any]) -> None:
         daemon: Daemon,
         names: tuple[str, ...],
         every: bool,
-        listed: bool,
         repeat: int,
         safety: str | None,
         directory: Path | None,
@@ -49,9 +64,6 @@ def add_to(main: click.Group, stack_option: Callable[[Any], Any]) -> None:
         """Break a running stack on purpose, watch it, and judge it. Exit code 1 when a drill failed."""
         from rehearsal.drills import suite  # noqa: PLC0415  (brings the topology)
 
-        if listed:
-            suite.show_catalogue(Console())
-            return
         chosen = suite.choose(names, every=every, safety=safety)
         when = datetime.datetime.now().astimezone()
         place = directory or Path("reports") / f"{daemon.stack}-{when:%Y-%m-%d-%H%M%S}"

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from rehearsal.drills.busy import busy
 from rehearsal.drills.drill import Drill, no_floating_address, single_load_balancer
 from rehearsal.drills.judge import Limits
 from rehearsal.drills.scene import Scene
+from rehearsal.shell import RehearsalError
 
 RELOADS = 200
 RELOAD = f"for n in $(seq {RELOADS}); do systemctl reload haproxy.service || exit 1; done"
 VRRP = 112
 """IP protocol number of VRRP (RFC 9568)."""
 SETTLED = 30.0
+BUSY = 600.0
 
 
 def load_balancer_lost(scene: Scene) -> None:
@@ -88,6 +91,27 @@ def address_at_the_wrong_server(scene: Scene) -> None:
     scene.observe(3)
 
 
+def processors_busy(scene: Scene) -> None:
+    """Ten minutes without an idle processor on any host: nobody may take the address from a server that lives."""
+    holder = scene.holder()
+    others = [server.name for server in scene.stack.topology.load_balancers if server.name != holder]
+    before = {name: promotions(scene, name) for name in others}
+    scene.broke("all processors busy")
+    with busy(scene.stack, BUSY + SETTLED):
+        scene.observe(BUSY)
+    scene.mark("processors idle")
+    after = {name: promotions(scene, name) for name in others}
+    if after != before or scene.holder() != holder:
+        raise RehearsalError(f"false takeover: {holder} held the address and lived; promotions {before}, then {after}")
+    scene.observe(3)
+
+
+def promotions(scene: Scene, server: str) -> int:
+    """How often a load balancer became VRRP master since it was switched on."""
+    done = scene.stack.exec(server, "journalctl", "--boot", "--unit=tripod-floating-address", "--output=cat")
+    return done.stdout.count("VRRP: MASTER")
+
+
 def masters(scene: Scene) -> list[str]:
     """Load balancers that believe to be VRRP master."""
     found = []
@@ -151,5 +175,13 @@ DRILLS = (
         Limits(write_gap=2.0, read_gap=2.0),
         obstacle=no_floating_address,
         controls=("address-heal",),
+    ),
+    Drill(
+        "processors-busy",
+        f"No processor of any host is idle for {BUSY / 60:g} minutes: the address must stay.",
+        processors_busy,
+        # The client's own timeouts also run out where there is no time to answer.
+        Limits(write_gap=10.0, read_gap=10.0),
+        obstacle=no_floating_address,
     ),
 )

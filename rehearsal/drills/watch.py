@@ -71,7 +71,7 @@ def watching(
     directory: Path,
     *,
     pace: float = 0.02,
-    seconds: float = 600,
+    seconds: float = 1800,
     warm_up: float = 2,
     restored_within: float = 180,
     patience: float = 1.0,
@@ -88,10 +88,12 @@ def watching(
         with Sampler(stack, directory / "samples.jsonl") as sampler:
             wait_until(
                 "the client is at work",
-                lambda: any(row.ok and row.kind == "write" for row in watch.requests()),
+                lambda: process.poll() is not None or any(row.ok and row.kind == "write" for row in watch.requests()),
                 timeout=30,
-                details=lambda: f"client: {process.poll()}",
+                details=stack.journals,
             )
+            if process.poll() is not None:
+                raise RehearsalError(f"the client ended with exit code {process.returncode} before anything happened")
             watch.observe(warm_up)
             yield watch
             restored = _restored(stack, restored_within)
