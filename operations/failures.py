@@ -5,16 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from operations.measured import Spread, last
 from topology.model import Server, Topology
 from topology.names import Edge, Role
 
-# Seconds, measured in rehearsals (two cores, three members) unless a source is named or it says estimate.
-WRITES_AFTER_CRASH = 6.4  # mysqld killed: Group Replication detects silence in 5 s, then elects
-WRITES_AFTER_HOST_LOSS = 7.5  # the same with the link gone
-RESTART = 2.0  # estimate: systemd starts a killed service again
-FLOATING_ADDRESS = 1.0  # host lost to first answer, with an emulated EC2 API; a real one adds its own time
+# Seconds, where nothing was measured.
+RESTART = 2.0  # systemd starts a killed service again
 NLB_HEALTH_CHECK = 10.0  # NLB takes a target out (Elastic Load Balancing guide: at best about 10 s)
-DNS_FAILOVER = 90.0  # estimate: three Route 53 health checks 10 s apart, then a TTL of 60 s
+DNS_FAILOVER = 90.0  # three Route 53 health checks 10 s apart, then a TTL of 60 s
 
 
 @dataclass(frozen=True)
@@ -24,12 +22,21 @@ class Effect:
     seconds: float | None
     why: str
     share: float = 1.0
+    basis: str = "estimate"
+    """Where `seconds` comes from."""
+
+    @classmethod
+    def of(cls, drill: str, figure: str, why: str, *, edge: str = "", share: float = 1.0) -> Effect:
+        """As last measured: the median of the drill's runs. `figure` is write_gap or read_gap."""
+        found = last(drill, edge)
+        spread: Spread = getattr(found, figure)
+        return cls(spread.p50, why, share, f"worst of {found.runs}: {spread.worst:g} s")
 
     def __str__(self) -> str:
         if self.seconds is None:
             return f"stop until it is mended: {self.why}"
         part = "" if self.share == 1.0 else f" for 1 in {round(1 / self.share)} requests"
-        return f"stop for {self.seconds:g} s{part}: {self.why}"
+        return f"stop for {self.seconds:g} s{part} ({self.basis}): {self.why}"
 
 
 # What one failure does on one path (reads or writes); empty when nobody notices.
@@ -148,7 +155,15 @@ def _way_in(topology: Topology, lost: list[Server]) -> Effects:
     share = len(hit) / len(receiving)
     match topology.edge:
         case Edge.FLOATING_EIP:
-            return (Effect(FLOATING_ADDRESS, "the address moves to the next load balancer"),)
+            return (
+                # With an emulated EC2 API; a real one adds its own time.
+                Effect.of(
+                    "active-load-balancer-lost",
+                    "read_gap",
+                    "the address moves to the next load balancer",
+                    edge=Edge.FLOATING_EIP,
+                ),
+            )
         case Edge.NLB:
             return (Effect(NLB_HEALTH_CHECK, "the Network Load Balancer takes it out", share),)
         case _:
@@ -177,7 +192,7 @@ def _writer(topology: Topology, lost: list[Server]) -> Effects:
     if _majority_lost(topology, lost):
         return (Effect(None, "the database group has no majority"),)
     if any(server.name == topology.preferred_primary for server in lost):
-        return (Effect(WRITES_AFTER_HOST_LOSS, "the group elects a new primary"),)
+        return (Effect.of("host-lost", "write_gap", "the group elects a new primary"),)
     return ()
 
 
@@ -191,13 +206,13 @@ def _programs(topology: Topology) -> Iterator[Failure]:
     """Programs killed while their host lives: systemd starts each again, unless something else is faster."""
     receiving = _receiving(topology)
     for server in receiving[:1]:
-        restart = (Effect(RESTART, "systemd starts it again", 1 / len(receiving)),)
+        restart = (Effect.of("haproxy-killed", "read_gap", "systemd starts it again", share=1 / len(receiving)),)
         yield Failure(f"HAProxy on {server.name} killed", restart, restart)
     for server in topology.apps[:1]:
         alone: Effects = (Effect(RESTART, "systemd starts it again"),) if len(topology.apps) == 1 else ()
         yield Failure(f"application on {server.name} killed", alone, alone)
     if len(topology.databases) >= 3:
-        elected = (Effect(WRITES_AFTER_CRASH, "the group elects a new primary"),)
+        elected = (Effect.of("primary-killed", "write_gap", "the group elects a new primary"),)
         yield Failure("mysqld on the primary killed", (), elected)
         yield Failure("mysqld on a replica killed", (), ())
         if topology.read_replicas:

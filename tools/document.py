@@ -1,7 +1,7 @@
 """Write what the documentation derives from the program: `make docs`. tests/test_docs.py checks that it is current.
 
 Parts of README.md stand between `<!-- NAME: written by make docs -->` and `<!-- end of NAME -->`; files under
-docs/pictures, docs/firewall.md and docs/runbook.md are written whole.
+docs/pictures, docs/firewall.md, docs/drills.md and docs/runbook.md are written whole.
 """
 
 from __future__ import annotations
@@ -14,6 +14,8 @@ from pathlib import Path
 import yaml
 
 from operations.flow_table import HEADERS, flow_rows
+from operations.measured import HEADERS as MEASURED_HEADERS
+from operations.measured import measured, measured_rows
 from operations.runbook.book import book
 from operations.tables import markdown_table
 from tools import configuration
@@ -33,6 +35,17 @@ AWS, the rules of the rehearsal and the test that tries every port come from the
 closed. Administration goes through Session Manager, so there is no SSH.
 """
 
+DRILLS = """\
+# What drills showed
+
+Written by `make docs` from operations/measured.json, which `python -m tools.figures` takes from reports of
+`python -m rehearsal drill`; do not edit it here. Times are in seconds on a machine with two cores: median, 95th
+percentile and worst of all runs, each a value that was measured. The emulated EC2 API answers faster than the real one.
+
+"""
+REPEATED = 10
+"""Runs from which on figures are shown to everybody."""
+
 
 def stacks(root: Path = ROOT) -> Iterator[Topology]:
     """The topology of every stack that is shipped, by name."""
@@ -50,9 +63,12 @@ def generated(root: Path = ROOT) -> dict[Path, str]:
     texts[root / "docs" / "firewall.md"] = FIREWALL + "".join(sections)
     # Most of what can happen happens in the stack with the most parts.
     texts[root / "docs" / "runbook.md"] = book(max(topologies, key=lambda t: (len(t.load_balancers), t.stack)))
+    texts[root / "docs" / "drills.md"] = DRILLS + markdown_table(MEASURED_HEADERS, measured_rows(measured()))
     declared = yaml.safe_load((root / "Pulumi.yaml").read_text(encoding="utf-8"))["config"]
     readme = root / "README.md"
-    texts[readme] = insert(readme.read_text(encoding="utf-8"), "configuration", configuration.configuration(declared))
+    often = [one for one in measured() if one.runs >= REPEATED]
+    text = insert(readme.read_text(encoding="utf-8"), "configuration", configuration.configuration(declared))
+    texts[readme] = insert(text, "figures", "\n" + markdown_table(MEASURED_HEADERS, measured_rows(often)))
     return texts
 
 

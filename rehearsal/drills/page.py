@@ -22,6 +22,7 @@ def write(directory: Path, topology: Topology, summaries: Sequence[Summary], sta
     directory.mkdir(parents=True, exist_ok=True)
     document = {
         "stack": topology.stack,
+        "edge": str(topology.edge),
         "started": started.isoformat(timespec="seconds"),
         "drills": [summary.document for summary in summaries],
     }

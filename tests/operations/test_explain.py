@@ -9,8 +9,9 @@ from rich.console import Console
 
 from operations.drawing import COLUMN, GUTTER, draw
 from operations.explain import explain
-from operations.failures import DNS_FAILOVER, NLB_HEALTH_CHECK, WRITES_AFTER_HOST_LOSS, single_failures, weaknesses
+from operations.failures import DNS_FAILOVER, NLB_HEALTH_CHECK, single_failures, weaknesses
 from operations.flow_table import flow_rows
+from operations.measured import last
 from operations.tables import markdown_table
 from topology.build import build_topology
 from topology.flows import flows
@@ -104,7 +105,7 @@ def test_active_passive_survives_each_loss():
     assert not [failure for failure in found.values() if failure.lasting]
     assert len(found["host server-1 lost"].reads) == 1
     assert found["host server-2 lost"].reads == ()
-    assert seconds(found["host server-3 lost"].writes) == [WRITES_AFTER_HOST_LOSS]
+    assert seconds(found["host server-3 lost"].writes) == [last("host-lost").write_gap.p50]
     assert weaknesses(stack) == ()
 
 
@@ -113,7 +114,7 @@ def test_active_active_loses_a_share_for_a_while():
     lost = failures(stack)["host server-2 lost"]
     assert [(effect.seconds, round(effect.share, 2)) for effect in lost.reads] == [(NLB_HEALTH_CHECK, 0.33)]
     assert "1 in 3 requests" in str(lost.reads[0])
-    assert seconds(failures(stack)["host server-1 lost"].writes) == [NLB_HEALTH_CHECK, WRITES_AFTER_HOST_LOSS]
+    assert seconds(failures(stack)["host server-1 lost"].writes) == [NLB_HEALTH_CHECK, last("host-lost").write_gap.p50]
     assert weaknesses(stack) == ()
 
 

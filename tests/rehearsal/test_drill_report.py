@@ -14,6 +14,7 @@ from xml.etree import ElementTree
 import pytest
 from click.testing import CliRunner
 
+from operations.measured import Measured, measured, measured_rows
 from rehearsal.cli import main
 from rehearsal.drills import page
 from rehearsal.drills.catalogue import DRILLS
@@ -30,6 +31,7 @@ from rehearsal.drills.timeline import state_of, timeline
 from rehearsal.shell import RehearsalError
 from tools.document import stacks
 from tools.drill_picture import main as draw
+from tools.figures import main as take_figures
 from userdata.render import bundle
 
 WRITER = Sample(0, "server-1", True, False, "ONLINE", "PRIMARY", members=3, online=3, gtid_executed="u:1")
@@ -145,6 +147,40 @@ def test_the_picture_of_the_documentation_is_drawn_from_a_report(tmp_path: Path)
     assert "drills in it: primary-killed" in refused.output
 
 
+def test_figures_are_taken_from_reports(tmp_path: Path) -> None:
+    report, file = tmp_path / "report.json", tmp_path / "measured.json"
+
+    def take(*outcomes: Outcome) -> list[dict[str, object]]:
+        page.write(tmp_path, TOPOLOGIES["dev"], summaries(outcomes), datetime.datetime.now().astimezone())
+        assert CliRunner().invoke(take_figures, [str(report), "--file", str(file)]).exit_code == 0
+        return list(json.loads(file.read_text())["drills"])
+
+    (row,) = take(outcome(), outcome(), replace(outcome(), drill="unjudged", verdict=None))
+    found = Measured.of(row)
+    assert (found.drill, found.stack, found.edge, found.runs) == ("primary-killed", "dev", "eip", 2)
+    assert found.write_gap.worst == round(outcome().verdict.write_gap, 2)  # type: ignore[union-attr]
+    assert measured_rows([found])[0][:3] == ("primary-killed", "dev", "2")
+    # A run without a safety feature says nothing of the stack as it is; a newer one of a drill stands for the older.
+    assert take(replace(outcome(), without="retries")) == [row]
+    assert [one["runs"] for one in take(outcome())] == [1]
+
+
+def test_figures_of_something_else_are_refused(tmp_path: Path) -> None:
+    other, file = tmp_path / "other.json", tmp_path / "measured.json"
+    other.write_text("{}")
+    refused = CliRunner().invoke(take_figures, [str(other), "--file", str(file)])
+    assert refused.exit_code == 1
+    assert "is no report" in refused.output
+    assert not file.exists()
+
+
+def test_every_figure_that_is_shown_was_measured_on_a_shipped_stack() -> None:
+    assert {one.stack for one in measured()} <= set(TOPOLOGIES)
+    assert all(one.edge == TOPOLOGIES[one.stack].edge for one in measured())
+    assert {one.drill for one in measured()} <= set(DRILLS)
+    assert not [one.drill for one in measured() if one.result == "failed" or one.lost]
+
+
 def test_what_a_stack_cannot_survive_follows_from_its_topology() -> None:
     assert single_load_balancer(TOPOLOGIES["dev"]) == "single load balancer (server-1)"
     assert not single_load_balancer(TOPOLOGIES["staging"])
@@ -216,7 +252,7 @@ def test_all_with_a_feature_off_are_the_drills_that_need_it() -> None:
 
 
 def test_the_list_needs_no_stack_and_a_drill_says_how_to_start_one() -> None:
-    listed = CliRunner().invoke(main, ["drill", "--stack", "nowhere", "--list"])
+    listed = CliRunner().invoke(main, ["drill", "--list"])
     assert listed.exit_code == 0
     assert all(name in listed.output for name in DRILLS)
     refused = CliRunner().invoke(main, ["drill", "--stack", "nowhere", "--all"])
