@@ -14,6 +14,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from operations.errors import OperationError
 from operations.explain import FAILURE_HEADERS
 from operations.failures import describe, single_failures
+from operations.runbook.alarms import alarms
 from operations.tables import markdown_table
 from topology import names
 from topology.model import Topology
@@ -55,8 +56,15 @@ Start here, whatever it is: it names each server, its state and what is wrong wi
 ALERTS = """
 ## What to do about an alert
 
+Prometheus and Alertmanager send these:
+
 """
 ALERT_HEADERS = ("alert", "what to do")
+ALARMS = """
+CloudWatch, which watches from outside, sends these:
+
+"""
+ALARM_HEADERS = ("CloudWatch alarm", "what to do")
 
 
 @dataclass(frozen=True)
@@ -75,7 +83,15 @@ class Entry:
     @property
     def alerts(self) -> tuple[str, ...]:
         """Names of the alerts that lead here: its line "Alerts: A, B."."""
-        found = re.search(r"^Alerts: (.+)\.$", self.text, re.MULTILINE)
+        return self._named("Alerts")
+
+    @property
+    def alarms(self) -> tuple[str, ...]:
+        """Names of the CloudWatch alarms that lead here: its line "CloudWatch alarms: A, B."."""
+        return self._named("CloudWatch alarms")
+
+    def _named(self, what: str) -> tuple[str, ...]:
+        found = re.search(rf"^{what}: (.+)\.$", self.text, re.MULTILINE)
         return tuple(found[1].split(", ")) if found else ()
 
 
@@ -123,7 +139,15 @@ def book(topology: Topology) -> str:
     ]
     table = markdown_table((*FAILURE_HEADERS, "what to do"), rows)
     alerts = sorted((name, anchors[one.key]) for one in found for name in one.alerts)
-    parts = (INTRODUCTION.format(stack=topology.stack), table, ALERTS, markdown_table(ALERT_HEADERS, alerts))
+    alarmed = sorted((name, anchors[one.key]) for one in found for name in one.alarms)
+    parts = (
+        INTRODUCTION.format(stack=topology.stack),
+        table,
+        ALERTS,
+        markdown_table(ALERT_HEADERS, alerts),
+        ALARMS,
+        markdown_table(ALARM_HEADERS, alarmed),
+    )
     return "".join(parts) + "".join(f"\n{one.text}" for one in found)
 
 
@@ -139,6 +163,7 @@ def _context(topology: Topology) -> dict[str, object]:
     return {
         "topology": topology,
         "stack": topology.stack,
+        "alarms": alarms(topology),
         "region": topology.region,
         "primary": topology.preferred_primary,
         "replica": replicas[0].name if replicas else topology.preferred_primary,

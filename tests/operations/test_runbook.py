@@ -4,19 +4,25 @@ from __future__ import annotations
 
 import re
 import shlex
+from functools import cache
 from pathlib import Path
 
 import botocore.session
 import pytest
 from botocore import xform_name
 from click.testing import CliRunner
+from hypothesis import given, settings
 
+from components.monitoring import watches
+from components.runbook import runbook as runbook_of_alarm
 from operations import cli
 from operations.errors import OperationError
 from operations.failures import single_failures
 from operations.runbook.book import PARTS, book, entries, entry, entry_of_failure
 from rehearsal.cli import main as rehearsal
+from tests.userdata.topologies import build, topologies
 from tools.document import stacks
+from topology import names
 from topology.names import Role
 from userdata.haproxy.files import CERTIFICATE
 from userdata.host.__main__ import _parser
@@ -26,9 +32,10 @@ from userdata.render import bundle
 
 STACKS = {topology.stack: topology for topology in stacks()}
 PLANNED = {"instance-type", "destroy"}
-GLOBAL_OPTIONS = {"region", "recursive", "filters"}
+# What every command of the AWS CLI has beside its operation's own options.
+AWS_OPTIONS = {"region", "query", "output"}
 PULUMI = {"up", "destroy", "state", "preview", "config"}
-ON_SERVERS = {"tripod", "systemctl", "journalctl", "haproxy", "openssl", "df", "du"}
+ON_SERVERS = {"tripod", "systemctl", "journalctl", "haproxy", "openssl", "df", "du", "systemd-cgtop"}
 
 
 @pytest.fixture(params=STACKS.values(), ids=STACKS)
@@ -41,13 +48,18 @@ def commands(text):
         yield from (line for line in block.splitlines() if line)
 
 
+@cache
+def service_model(service):
+    return botocore.session.get_session().get_service_model(service)
+
+
 def check_aws(words):
     service, operation, *options = words
-    model = botocore.session.get_session().get_service_model(service)
+    model = service_model(service)
     operations = {xform_name(name, "-"): name for name in model.operation_names}
     assert operation in operations, f"aws {service} {operation}"
     members = model.operation_model(operations[operation]).input_shape.members
-    known = {xform_name(name, "-") for name in members} | {"region"}
+    known = {xform_name(name, "-") for name in members} | AWS_OPTIONS
     for option in options:
         if option.startswith("--"):
             assert option.removeprefix("--").removeprefix("no-") in known, f"aws {service} {operation} {option}"
@@ -132,6 +144,38 @@ def test_every_alert_leads_to_the_entry_that_names_it(topology):
         assert document == DOCUMENT
         assert anchor in headings
         assert f"| {alert.name} | [" in text
+
+
+def check_alarms(stack):
+    """Every CloudWatch alarm that the program makes is named by exactly the entry that its description names."""
+    made = {names.alarm(stack.stack, one.subject, one.symptom): one.description for one in watches(stack)}
+    named = {alarm: one.anchor for one in entries(stack) for alarm in one.alarms}
+    assert set(named) == set(made)
+    for alarm, anchor in named.items():
+        assert made[alarm].endswith(f" What to do: {DOCUMENT}#{anchor}")
+        assert f"| {alarm} | [" in book(stack)
+
+
+def test_every_cloudwatch_alarm_leads_to_the_entry_that_names_it(topology):
+    check_alarms(topology)
+
+
+@pytest.mark.parametrize("instance_type", ["t2.small", "t4g.small", "m7i.large", "trn1.2xlarge"])
+def test_servers_have_alarms_by_their_type(instance_type):
+    check_alarms(build(instanceType=instance_type))
+
+
+@settings(max_examples=10, deadline=None)
+@given(topologies())
+def test_any_stack_has_a_runbook(stack):
+    check_alarms(stack)
+    for line in commands(book(stack)):
+        check(line)
+
+
+def test_an_alarm_without_a_section_is_refused():
+    with pytest.raises(KeyError):
+        runbook_of_alarm("meteorite")
 
 
 def test_links_lead_to_headings(topology):
