@@ -15,6 +15,7 @@ from operations.errors import OperationError
 from operations.explain import FAILURE_HEADERS
 from operations.failures import describe, single_failures
 from operations.runbook.alarms import alarms
+from operations.runbook.drills import DRILL_ENTRIES, drills
 from operations.tables import markdown_table
 from topology import names
 from topology.model import Topology
@@ -65,6 +66,15 @@ CloudWatch, which watches from outside, sends these:
 
 """
 ALARM_HEADERS = ("CloudWatch alarm", "what to do")
+DRILLS = """
+## What each drill looks like
+
+The drills of the rehearsal, for whoever is on call. To practise one: `make rehearse STACK={stack}`, then
+`.venv/bin/python -m rehearsal drill --stack {stack} NAME`. Alerts are those that fire when it lasts for minutes; most
+drills end before.
+
+"""
+DRILL_HEADERS = ("drill", "what one sees", "alerts", "what to look at and to type")
 
 
 @dataclass(frozen=True)
@@ -113,12 +123,19 @@ def entries(topology: Topology) -> tuple[Entry, ...]:
 
 
 def entry(topology: Topology, key: str) -> Entry:
-    """The section called `key`. Raises OperationError with the names that there are."""
+    """The section called `key`, or that an alert, a CloudWatch alarm or a drill of this name leads to.
+
+    Raises OperationError with the names that there are.
+    """
     found = entries(topology)
+    wanted = DRILL_ENTRIES[key].entry if key in DRILL_ENTRIES else key
     for one in found:
-        if one.key == key:
+        if one.key == wanted or key in (*one.alerts, *one.alarms):
             return one
-    raise OperationError(f"the runbook has no entry '{key}'; it has: {', '.join(one.key for one in found)}")
+    raise OperationError(
+        f"the runbook has no entry '{key}'; it has: {', '.join(one.key for one in found)}. "
+        "The name of an alert, a CloudWatch alarm or a drill will do, too."
+    )
 
 
 def entry_of_failure(event: str) -> str:
@@ -140,6 +157,9 @@ def book(topology: Topology) -> str:
     table = markdown_table((*FAILURE_HEADERS, "what to do"), rows)
     alerts = sorted((name, anchors[one.key]) for one in found for name in one.alerts)
     alarmed = sorted((name, anchors[one.key]) for one in found for name in one.alarms)
+    drilled = [
+        (name, one.sees, ", ".join(one.alerts) or "none", anchors[one.entry]) for name, one in drills(topology).items()
+    ]
     parts = (
         INTRODUCTION.format(stack=topology.stack),
         table,
@@ -147,6 +167,8 @@ def book(topology: Topology) -> str:
         markdown_table(ALERT_HEADERS, alerts),
         ALARMS,
         markdown_table(ALARM_HEADERS, alarmed),
+        DRILLS.format(stack=topology.stack),
+        markdown_table(DRILL_HEADERS, drilled),
     )
     return "".join(parts) + "".join(f"\n{one.text}" for one in found)
 

@@ -31,11 +31,11 @@ from userdata.prometheus.runbook import DOCUMENT, SECTIONS
 from userdata.render import bundle
 
 STACKS = {topology.stack: topology for topology in stacks()}
-PLANNED = {"instance-type", "destroy"}
+PLANNED = {"instance-type", "planned-work", "destroy"}
 # What every command of the AWS CLI has beside its operation's own options.
 AWS_OPTIONS = {"region", "query", "output"}
 PULUMI = {"up", "destroy", "state", "preview", "config"}
-ON_SERVERS = {"tripod", "systemctl", "journalctl", "haproxy", "openssl", "df", "du", "systemd-cgtop"}
+ON_SERVERS = {"tripod", "systemctl", "journalctl", "haproxy", "openssl", "df", "du", "systemd-cgtop", "cat", "nstat"}
 
 
 @pytest.fixture(params=STACKS.values(), ids=STACKS)
