@@ -40,12 +40,14 @@ Written by `make docs` from the model and from operations/runbook/entries; do no
 stack `{stack}`. For another stack, with its own names: `.venv/bin/python -m operations runbook --stack NAME`.
 
 Commands that begin with `.venv/bin/python` or `aws` are typed in a copy of this repository, with credentials of the
-account. Those in a part "on the server" are typed as root in a shell that `.venv/bin/python -m operations shell --stack
-{stack} SERVER` opens.
+account. Those "on the server" are typed in a shell that `.venv/bin/python -m operations shell --stack {stack} SERVER`
+opens, after `sudo -i`. Words in capitals are yours to fill in. `operations apply` starts what has stopped and changes
+what differs from the bundle; what runs and is right it leaves alone.
 
 Start here, whatever it is: it names each server, its state and what is wrong with it.
 
 ```
+export AWS_REGION={region}
 .venv/bin/python -m operations status --stack {stack}
 .venv/bin/python -m operations dashboard --stack {stack}
 ```
@@ -161,7 +163,7 @@ def book(topology: Topology) -> str:
         (name, one.sees, ", ".join(one.alerts) or "none", anchors[one.entry]) for name, one in drills(topology).items()
     ]
     parts = (
-        INTRODUCTION.format(stack=topology.stack),
+        INTRODUCTION.format(stack=topology.stack, region=topology.region),
         table,
         ALERTS,
         markdown_table(ALERT_HEADERS, alerts),
