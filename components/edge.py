@@ -21,8 +21,6 @@ from topology.flows import EDGE
 from topology.model import Topology
 from topology.names import Edge as Kind
 
-LISTENERS = {"http": ports.HTTP, "https": ports.HTTPS}
-
 # Seconds. How long a leaving load balancer may finish its requests.
 DRAIN = 30
 
@@ -124,7 +122,7 @@ class EdgeTargets(pulumi.ComponentResource):
                     self._associate(f"{name}-{spec.name}", args, spec.name, spec.name)
             case Kind.NLB:
                 assert args.edge.balancer is not None  # noqa: S101  (made for this edge by Edge)
-                for listener, port in LISTENERS.items():
+                for listener, port in ports.LISTENERS.items():
                     group = self._listen(f"{name}-{listener}", args, args.edge.balancer, port)
                     self.groups[listener] = group
             case Kind.FLOATING_EIP:

@@ -12,11 +12,12 @@ import pulumi
 import pulumi_aws as aws
 
 from components.dashboard import Contents, Watched, dashboard_body
-from components.edge import LISTENERS, Edge, EdgeTargets
+from components.edge import Edge, EdgeTargets
 from components.permissions import Account
+from components.runbook import runbook
 from components.server import Server
 from components.topic import AlertTopic
-from topology import names
+from topology import names, ports
 from topology.model import Server as Spec
 from topology.model import Topology
 from topology.names import Edge as Kind
@@ -60,6 +61,11 @@ class Watch:
     server: str | None = None
     listener: str | None = None
 
+    @property
+    def description(self) -> str:
+        """What the alarm says on AWS and in the message about it."""
+        return f"{self.says} What to do: {runbook(self.symptom)}"
+
 
 class Monitoring(pulumi.ComponentResource):
     """Every CloudWatch alarm of a stack, and the dashboard. Each alarm tells when it fires and when it is over."""
@@ -92,7 +98,7 @@ class Monitoring(pulumi.ComponentResource):
         aws.cloudwatch.MetricAlarm(
             f"{self._name}-{watch.subject}-{watch.symptom}",
             name=names.alarm(self._args.topology.stack, watch.subject, watch.symptom),
-            alarm_description=watch.says,
+            alarm_description=watch.description,
             namespace=watch.namespace,
             metric_name=watch.metric,
             dimensions=dict(dimensions),
@@ -116,7 +122,7 @@ def watches(topology: Topology) -> list[Watch]:
         *([heartbeat_watch(topology.stack)] if topology.monitors else []),
         *(
             replace(one, listener=listener)
-            for listener in LISTENERS
+            for listener in ports.LISTENERS
             if topology.edge is Kind.NLB
             for one in target_watches(listener)
         ),
@@ -166,7 +172,7 @@ def server_watches(server: Spec) -> list[Watch]:
                 period=CREDIT_PERIOD,
             )
         )
-    elif server.instance_type.startswith("t"):
+    elif server.burstable:
         # Unlimited credits, the default of t3 and later: nothing slows down, but AWS charges for the surplus. Their
         # balance is no sign: it is nought after every start.
         watches.append(

@@ -15,6 +15,7 @@ from topology.model import Topology
 # The stack's page in Pulumi Cloud, which fills in the other outputs where it says ${outputs.url}.
 README = Path(__file__).resolve().parent.parent / "Pulumi.README.md"
 SERVERS = "<!-- servers -->"
+STACK = "STACK"
 
 
 def export(topology: Topology, *, edge: Edge, servers: Mapping[str, Server], authority: Authority) -> None:
@@ -32,7 +33,8 @@ def export(topology: Topology, *, edge: Edge, servers: Mapping[str, Server], aut
         },
     )
     pulumi.export("caCertificate", authority.certificate_pem)
-    pulumi.export("readme", README.read_text(encoding="utf-8").replace(SERVERS, _table(topology)))
+    readme = README.read_text(encoding="utf-8").replace(SERVERS, _table(topology)).replace(STACK, topology.stack)
+    pulumi.export("readme", readme)
 
 
 def _table(topology: Topology) -> str:

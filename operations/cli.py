@@ -198,7 +198,10 @@ def flows(stack: str, directory: Path, markdown: bool) -> None:
 @_directory
 @click.argument("entry", required=False)
 def runbook(stack: str, directory: Path, entry: str | None) -> None:
-    """What to do when something breaks, with the stack's own names: all of it, or one ENTRY. Needs no AWS."""
+    """What to do when something breaks, with the stack's own names: all of it, or one ENTRY.
+
+    ENTRY is a name of the runbook, or of an alert, a CloudWatch alarm or a drill. Needs no AWS.
+    """
     topology = configuration.load_topology(stack, directory)
     click.echo(book.entry(topology, entry).text if entry else book.book(topology), nl=False)
 

@@ -9,6 +9,7 @@ from xml.etree import ElementTree
 
 import pytest
 
+from tests.typed import check, commands
 from tools import redact
 from tools.document import generated, insert, stacks
 from topology.build import build_topology
@@ -63,6 +64,31 @@ def test_modules_that_pages_run_exist():
         for module in re.findall(r"python -m ([a-z_.]+)", code(page)):
             path = ROOT.joinpath(*module.split("."))
             assert module == "pytest" or path.with_suffix(".py").exists() or (path / "__main__.py").exists(), module
+
+
+OWN = re.compile(r"(?:\.venv/bin/)?python -m (?:operations|rehearsal) .*--|aws [a-z0-9]+ [a-z]+-")
+
+
+def typed(page: Path) -> list[str]:
+    """Commands of this project's programs and of AWS, in blocks and within lines; without an option it is a mention."""
+    text = page.read_text(encoding="utf-8")
+    spans = re.findall(r"(?<!`)`([^`]+)`(?!`)", re.sub(r"```.*?```", "", text, flags=re.DOTALL))
+    # A span may go on in the next line.
+    lines = [*commands(text), *(" ".join(span.split()) for span in spans)]
+    return [line for line in lines if OWN.match(line)]
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_commands_can_be_typed(page):
+    for line in typed(page):
+        check(line if line.startswith((".venv", "aws")) else f".venv/bin/{line}")
+
+
+def test_commands_are_found():
+    found = {page.name: len(typed(page)) for page in PAGES}
+    assert found["README.md"] > 10
+    assert found["restore.md"] > 3
+    assert found["runbook.md"] > 50
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)

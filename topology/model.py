@@ -46,6 +46,11 @@ class Server:
         """Whether losing this server's data volume would lose data of the site."""
         return self.has(Role.DATABASE) or self.has(Role.READ_REPLICA)
 
+    @property
+    def burstable(self) -> bool:
+        """Whether its type earns and spends CPU credits: the families t2, t3, t3a, t4g (not trn1)."""
+        return re.match(r"t\d", self.instance_type) is not None
+
 
 @dataclass(frozen=True)
 class Tls:

@@ -7,6 +7,10 @@ from __future__ import annotations
 
 HTTP = 80
 HTTPS = 443
+
+# Listeners of a Network Load Balancer, by the names that its target groups and alarms have.
+LISTENERS = {"http": HTTP, "https": HTTPS}
+
 APP = 8080
 
 # HAProxy's own /metrics and /healthz, on the server's private address only.

@@ -14,6 +14,8 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from operations.errors import OperationError
 from operations.explain import FAILURE_HEADERS
 from operations.failures import describe, single_failures
+from operations.runbook.alarms import alarms
+from operations.runbook.drills import DRILL_ENTRIES, drills
 from operations.tables import markdown_table
 from topology import names
 from topology.model import Topology
@@ -38,12 +40,14 @@ Written by `make docs` from the model and from operations/runbook/entries; do no
 stack `{stack}`. For another stack, with its own names: `.venv/bin/python -m operations runbook --stack NAME`.
 
 Commands that begin with `.venv/bin/python` or `aws` are typed in a copy of this repository, with credentials of the
-account. Those in a part "on the server" are typed as root in a shell that `.venv/bin/python -m operations shell --stack
-{stack} SERVER` opens.
+account. Those "on the server" are typed in a shell that `.venv/bin/python -m operations shell --stack {stack} SERVER`
+opens, after `sudo -i`. Words in capitals are yours to fill in. `operations apply` starts what has stopped and changes
+what differs from the bundle; what runs and is right it leaves alone.
 
 Start here, whatever it is: it names each server, its state and what is wrong with it.
 
 ```
+export AWS_REGION={region}
 .venv/bin/python -m operations status --stack {stack}
 .venv/bin/python -m operations dashboard --stack {stack}
 ```
@@ -55,8 +59,24 @@ Start here, whatever it is: it names each server, its state and what is wrong wi
 ALERTS = """
 ## What to do about an alert
 
+Prometheus and Alertmanager send these:
+
 """
 ALERT_HEADERS = ("alert", "what to do")
+ALARMS = """
+CloudWatch, which watches from outside, sends these:
+
+"""
+ALARM_HEADERS = ("CloudWatch alarm", "what to do")
+DRILLS = """
+## What each drill looks like
+
+The drills of the rehearsal, for whoever is on call. To practise one: `make rehearse STACK={stack}`, then
+`.venv/bin/python -m rehearsal drill --stack {stack} NAME`. Alerts are those that fire when it lasts for minutes; most
+drills end before.
+
+"""
+DRILL_HEADERS = ("drill", "what one sees", "alerts", "what to look at and to type")
 
 
 @dataclass(frozen=True)
@@ -75,7 +95,15 @@ class Entry:
     @property
     def alerts(self) -> tuple[str, ...]:
         """Names of the alerts that lead here: its line "Alerts: A, B."."""
-        found = re.search(r"^Alerts: (.+)\.$", self.text, re.MULTILINE)
+        return self._named("Alerts")
+
+    @property
+    def alarms(self) -> tuple[str, ...]:
+        """Names of the CloudWatch alarms that lead here: its line "CloudWatch alarms: A, B."."""
+        return self._named("CloudWatch alarms")
+
+    def _named(self, what: str) -> tuple[str, ...]:
+        found = re.search(rf"^{what}: (.+)\.$", self.text, re.MULTILINE)
         return tuple(found[1].split(", ")) if found else ()
 
 
@@ -97,12 +125,19 @@ def entries(topology: Topology) -> tuple[Entry, ...]:
 
 
 def entry(topology: Topology, key: str) -> Entry:
-    """The section called `key`. Raises OperationError with the names that there are."""
+    """The section called `key`, or that an alert, a CloudWatch alarm or a drill of this name leads to.
+
+    Raises OperationError with the names that there are.
+    """
     found = entries(topology)
+    wanted = DRILL_ENTRIES[key].entry if key in DRILL_ENTRIES else key
     for one in found:
-        if one.key == key:
+        if one.key == wanted or key in (*one.alerts, *one.alarms):
             return one
-    raise OperationError(f"the runbook has no entry '{key}'; it has: {', '.join(one.key for one in found)}")
+    raise OperationError(
+        f"the runbook has no entry '{key}'; it has: {', '.join(one.key for one in found)}. "
+        "The name of an alert, a CloudWatch alarm or a drill will do, too."
+    )
 
 
 def entry_of_failure(event: str) -> str:
@@ -123,7 +158,20 @@ def book(topology: Topology) -> str:
     ]
     table = markdown_table((*FAILURE_HEADERS, "what to do"), rows)
     alerts = sorted((name, anchors[one.key]) for one in found for name in one.alerts)
-    parts = (INTRODUCTION.format(stack=topology.stack), table, ALERTS, markdown_table(ALERT_HEADERS, alerts))
+    alarmed = sorted((name, anchors[one.key]) for one in found for name in one.alarms)
+    drilled = [
+        (name, one.sees, ", ".join(one.alerts) or "none", anchors[one.entry]) for name, one in drills(topology).items()
+    ]
+    parts = (
+        INTRODUCTION.format(stack=topology.stack, region=topology.region),
+        table,
+        ALERTS,
+        markdown_table(ALERT_HEADERS, alerts),
+        ALARMS,
+        markdown_table(ALARM_HEADERS, alarmed),
+        DRILLS.format(stack=topology.stack),
+        markdown_table(DRILL_HEADERS, drilled),
+    )
     return "".join(parts) + "".join(f"\n{one.text}" for one in found)
 
 
@@ -139,6 +187,7 @@ def _context(topology: Topology) -> dict[str, object]:
     return {
         "topology": topology,
         "stack": topology.stack,
+        "alarms": alarms(topology),
         "region": topology.region,
         "primary": topology.preferred_primary,
         "replica": replicas[0].name if replicas else topology.preferred_primary,

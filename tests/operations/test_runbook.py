@@ -3,73 +3,35 @@
 from __future__ import annotations
 
 import re
-import shlex
 from pathlib import Path
 
-import botocore.session
 import pytest
-from botocore import xform_name
 from click.testing import CliRunner
+from hypothesis import given, settings
 
+from components.monitoring import watches
+from components.runbook import runbook as runbook_of_alarm
 from operations import cli
 from operations.errors import OperationError
 from operations.failures import single_failures
 from operations.runbook.book import PARTS, book, entries, entry, entry_of_failure
-from rehearsal.cli import main as rehearsal
+from tests.typed import check, commands
+from tests.userdata.topologies import build, topologies
 from tools.document import stacks
+from topology import names
 from topology.names import Role
 from userdata.haproxy.files import CERTIFICATE
-from userdata.host.__main__ import _parser
 from userdata.prometheus.alerts import ALERTS
 from userdata.prometheus.runbook import DOCUMENT, SECTIONS
 from userdata.render import bundle
 
 STACKS = {topology.stack: topology for topology in stacks()}
-PLANNED = {"instance-type", "destroy"}
-GLOBAL_OPTIONS = {"region", "recursive", "filters"}
-PULUMI = {"up", "destroy", "state", "preview", "config"}
-ON_SERVERS = {"tripod", "systemctl", "journalctl", "haproxy", "openssl", "df", "du"}
+PLANNED = {"instance-type", "planned-work", "destroy"}
 
 
 @pytest.fixture(params=STACKS.values(), ids=STACKS)
 def topology(request):
     return request.param
-
-
-def commands(text):
-    for block in re.findall(r"```\n(.*?)```", text, re.DOTALL):
-        yield from (line for line in block.splitlines() if line)
-
-
-def check_aws(words):
-    service, operation, *options = words
-    model = botocore.session.get_session().get_service_model(service)
-    operations = {xform_name(name, "-"): name for name in model.operation_names}
-    assert operation in operations, f"aws {service} {operation}"
-    members = model.operation_model(operations[operation]).input_shape.members
-    known = {xform_name(name, "-") for name in members} | {"region"}
-    for option in options:
-        if option.startswith("--"):
-            assert option.removeprefix("--").removeprefix("no-") in known, f"aws {service} {operation} {option}"
-
-
-def check(line):
-    """Raise when a command of the runbook cannot be typed like this."""
-    words = shlex.split(line)
-    if words[:2] == [".venv/bin/python", "-m"]:
-        group = {"operations": cli.main, "rehearsal": rehearsal}[words[2]]
-        command = group.commands[words[3]]
-        command.make_context(words[3], words[4:])
-    elif words[0] == "aws":
-        check_aws(words[1:])
-    elif words[0] == "tripod":
-        _parser().parse_args(words[1:])
-    elif words[0] == "pulumi":
-        assert words[1] in PULUMI, line
-    elif words[0] == "PYTHONPATH=/usr/local/lib/tripod":
-        assert words[1:] == ["python3", "-m", "host.group", "lead", "--accept-loss"]
-    else:
-        assert words[0] in ON_SERVERS, line
 
 
 def test_every_command_can_be_typed(topology):
@@ -84,10 +46,13 @@ def test_every_command_can_be_typed(topology):
     [
         ".venv/bin/python -m operations statsu --stack dev",
         ".venv/bin/python -m operations status --stak dev",
+        ".venv/bin/python -m operations backup restore --stack dev",
+        ".venv/bin/python -m operations backup list --stak dev",
         "aws ec2 describe-instance-statuses",
         "aws ec2 stop-instances --instance INSTANCE",
         "tripod repair",
-        "pulumi undo",
+        "pulumi undo --stack dev",
+        "pulumi up",
     ],
 )
 def test_a_command_that_cannot_be_typed_is_found(line):
@@ -132,6 +97,38 @@ def test_every_alert_leads_to_the_entry_that_names_it(topology):
         assert document == DOCUMENT
         assert anchor in headings
         assert f"| {alert.name} | [" in text
+
+
+def check_alarms(stack):
+    """Every CloudWatch alarm that the program makes is named by exactly the entry that its description names."""
+    made = {names.alarm(stack.stack, one.subject, one.symptom): one.description for one in watches(stack)}
+    named = {alarm: one.anchor for one in entries(stack) for alarm in one.alarms}
+    assert set(named) == set(made)
+    for alarm, anchor in named.items():
+        assert made[alarm].endswith(f" What to do: {DOCUMENT}#{anchor}")
+        assert f"| {alarm} | [" in book(stack)
+
+
+def test_every_cloudwatch_alarm_leads_to_the_entry_that_names_it(topology):
+    check_alarms(topology)
+
+
+@pytest.mark.parametrize("instance_type", ["t2.small", "t4g.small", "m7i.large", "trn1.2xlarge"])
+def test_servers_have_alarms_by_their_type(instance_type):
+    check_alarms(build(instanceType=instance_type))
+
+
+@settings(max_examples=10, deadline=None)
+@given(topologies())
+def test_any_stack_has_a_runbook(stack):
+    check_alarms(stack)
+    for line in commands(book(stack)):
+        check(line)
+
+
+def test_an_alarm_without_a_section_is_refused():
+    with pytest.raises(KeyError):
+        runbook_of_alarm("meteorite")
 
 
 def test_links_lead_to_headings(topology):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 
 from tests.program.evaluation import ACCOUNT, Evaluation, evaluate
 from topology import names
@@ -20,7 +21,7 @@ def test_every_alarm_tells_the_topic_when_it_fires_and_when_it_is_over(program: 
         assert alarm.inputs["alarmActions"] == alarm.inputs["okActions"] == [topic]
         assert policy.urn in program.needs(alarm)
         assert alarm.inputs["name"].startswith(f"tripod-{stack}-")
-        assert len(alarm.inputs["alarmDescription"]) > 20
+        assert re.search(r"\w\. What to do: docs/runbook\.md#[a-z-]+$", alarm.inputs["alarmDescription"])
 
 
 def test_every_server_has_its_alarms(program: Evaluation, topology: Topology) -> None:

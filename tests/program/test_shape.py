@@ -152,6 +152,7 @@ def test_outputs(program: Evaluation, topology: Topology) -> None:
     assert set(program.outputs["servers"]) == {server.name for server in topology.servers}
     assert program.outputs["url"] in ("https://203.0.113.10/", "https://edge.elb.example/")
     assert "<!--" not in program.outputs["readme"]
+    assert f" status --stack {topology.stack} " in program.outputs["readme"]
     for name, command in program.outputs["shell"].items():
         assert command == f"aws ssm start-session --region us-east-1 --target {name}-instance-id"
 

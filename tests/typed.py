@@ -1,0 +1,77 @@
+"""Commands as documents show them, checked against the programs that they name."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from collections.abc import Iterator
+from functools import cache
+
+import botocore.session
+from botocore import xform_name
+from botocore.model import ServiceModel
+
+from operations import cli
+from rehearsal.cli import main as rehearsal
+from userdata.host.__main__ import _parser
+
+# What every command of the AWS CLI has beside its operation's own options.
+AWS_OPTIONS = {"region", "query", "output"}
+PULUMI = {"up", "destroy", "state", "preview", "config"}
+ON_SERVERS = {"systemctl", "journalctl", "haproxy", "openssl", "df", "du", "systemd-cgtop", "cat", "nstat"}
+ON_SERVERS |= {"mkdir", "find", "resize2fs"}
+
+
+def commands(text: str) -> Iterator[str]:
+    """Every line of the blocks of code."""
+    for block in re.findall(r"```\n(.*?)```", text, re.DOTALL):
+        yield from (line.strip() for line in block.splitlines() if line.strip())
+
+
+def check(line: str) -> None:
+    """Raise when a command of the runbook cannot be typed like this."""
+    words = shlex.split(line)
+    if words[:2] == [".venv/bin/python", "-m"]:
+        check_python(words[2:])
+    elif words[0] == "aws":
+        check_aws(words[1:])
+    elif words[0] == "tripod":
+        _parser().parse_args(words[1:])
+    elif words[0] == "pulumi":
+        assert words[1] in PULUMI, line
+        # Whichever stack happens to be selected is not the one that burns.
+        assert "--stack" in words, line
+    elif words[0] == "export":
+        assert re.fullmatch(r"AWS_REGION=[a-z0-9-]+", words[1]), line
+    elif words[0] == "PYTHONPATH=/usr/local/lib/tripod":
+        assert words[1:] == ["python3", "-m", "host.group", "lead", "--accept-loss"]
+    else:
+        assert words[0] in ON_SERVERS, line
+
+
+def check_python(words: list[str]) -> None:
+    """`operations` or `rehearsal`, its command, and the command's arguments."""
+    module, name, *arguments = words
+    group = {"operations": cli.main, "rehearsal": rehearsal}[module]
+    command = group.commands[name]
+    if command.name in ("backup",):
+        command, arguments = command.commands[arguments[0]], arguments[1:]  # type: ignore[attr-defined]
+    command.make_context(name, arguments)
+
+
+@cache
+def service_model(service: str) -> ServiceModel:
+    return botocore.session.get_session().get_service_model(service)
+
+
+def check_aws(words: list[str]) -> None:
+    """Service, operation and options of the AWS CLI, by botocore's description of the service."""
+    service, operation, *options = words
+    model = service_model(service)
+    operations = {xform_name(name, "-"): name for name in model.operation_names}
+    assert operation in operations, f"aws {service} {operation}"
+    shape = model.operation_model(operations[operation]).input_shape
+    known = {xform_name(name, "-") for name in (shape.members if shape else {})} | AWS_OPTIONS
+    for option in options:
+        if option.startswith("--"):
+            assert option.removeprefix("--").removeprefix("no-") in known, f"aws {service} {operation} {option}"
