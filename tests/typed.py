@@ -5,9 +5,11 @@ from __future__ import annotations
 import re
 import shlex
 from collections.abc import Iterator
+from contextlib import suppress
 from functools import cache
 
 import botocore.session
+import click
 from botocore import xform_name
 from botocore.model import ServiceModel
 
@@ -56,7 +58,8 @@ def check_python(words: list[str]) -> None:
     command = group.commands[name]
     if command.name in ("backup",):
         command, arguments = command.commands[arguments[0]], arguments[1:]  # type: ignore[attr-defined]
-    command.make_context(name, arguments)
+    with suppress(click.exceptions.Exit):  # an option that says something and ends, such as --list
+        command.make_context(name, arguments)
 
 
 @cache

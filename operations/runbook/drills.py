@@ -69,6 +69,9 @@ DRILL_ENTRIES = {
     "address-at-the-wrong-server": DrillEntry(
         "floating-address", "Nothing: the other load balancer serves.", ("FloatingAddressMisplaced",), floating=True
     ),
+    "processors-busy": DrillEntry(
+        "cpu-credits", "Everything is slow; the address stays where it is.", ("Latency",), floating=True
+    ),
     "application-killed": DrillEntry(
         "application-down", "Nothing, or a slower answer: it is asked for elsewhere.", ("ApplicationServerDown",)
     ),
