@@ -25,7 +25,8 @@ down: ## Take the rehearsal of a stack away
 test: ## Run the linters and every test this machine can run (rehearsal included, as root)
 	@tools/bootstrap test
 	@$(MAKE) --no-print-directory check
-	@$(PYTHON) -m pytest
+	@$(PYTHON) -m pytest --numprocesses=auto --maxprocesses=8 --dist=loadfile -m "not native and not rehearsal and not drill"
+	@$(PYTHON) -m pytest -m "(native or rehearsal) and not drill"
 
 .PHONY: drills
 drills: ## Run the slow scenarios, too: every drill and its negative control on real hosts (root, about an hour)

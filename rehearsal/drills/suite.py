@@ -59,8 +59,11 @@ def choose(names: Sequence[str], *, every: bool, safety: str | None) -> tuple[Dr
 def run(daemon: Daemon, project: Path, plan: Plan, out: Console) -> bool:
     """Run a plan, print its table and write its report; whether nothing came out as it must not.
 
-    An interrupted run reports what it has. Raises RehearsalError when the stack does not run, or is not as its files.
+    An interrupted run reports what it has. Raises RehearsalError when the stack does not run, or is not as its files,
+    and when something is in the report's directory already: records of two runs would mix.
     """
+    if plan.directory.is_dir() and any(plan.directory.iterdir()):
+        raise RehearsalError(f"{plan.directory} is not empty: give --report a directory that is, or that is not there")
     daemon.ask("ping")
     stack = Stack(read_topology(project, daemon.stack))
     outcomes: list[Outcome] = []

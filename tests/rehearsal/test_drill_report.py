@@ -247,6 +247,14 @@ def test_a_wrong_choice_is_told(names: tuple[str, ...], every: bool, safety: str
         choose(names, every=every, safety=safety)
 
 
+def test_records_of_two_runs_do_not_mix(tmp_path: Path) -> None:
+    (tmp_path / "report.json").write_text("{}")
+    refused = CliRunner().invoke(main, ["drill", "--stack", "nowhere", "primary-killed", "--report", str(tmp_path)])
+    assert refused.exit_code == 1
+    assert "is not empty" in refused.output
+    assert (tmp_path / "report.json").read_text() == "{}"
+
+
 def test_all_with_a_feature_off_are_the_drills_that_need_it() -> None:
     assert {"retries"} <= set(choose((), every=True, safety="retries")[0].controls)
 
