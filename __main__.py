@@ -10,6 +10,7 @@ from components.certificates import Authority, AuthorityArgs
 from components.configuration import configure
 from components.edge import Edge, EdgeArgs, EdgeTargets, EdgeTargetsArgs
 from components.firewall import Firewall, FirewallArgs
+from components.logs import Logs, LogsArgs
 from components.monitoring import Monitoring, MonitoringArgs
 from components.network import Network, NetworkArgs
 from components.outputs import export
@@ -45,8 +46,9 @@ bucket = Bucket("bucket", BucketArgs(bucket_name, account.partition), opts)
 backup_name = names.backup_bucket(stack, account.id, topology.region)
 Backups("backups", BackupsArgs(backup_name, account.partition, topology.backup), opts)
 Snapshots("snapshots", SnapshotsArgs(topology, account.partition), opts)
+logs = Logs("logs", LogsArgs(topology, found.settings.log_retention_days), opts)
 programs = Programs("programs", ProgramsArgs(bucket), opts)
-shared = (account, found.image, network, firewall, bucket, bucket_name, programs, authority, parameters, guarded)
+shared = (account, found.image, network, firewall, bucket, bucket_name, programs, authority, parameters, logs, guarded)
 servers = {spec.name: Server(spec.name, ServerArgs(topology, spec, *shared), opts) for spec in topology.servers}
 targets = EdgeTargets("edge-targets", EdgeTargetsArgs(topology, network, edge, servers), opts)
 topic = AlertTopic("alerts", AlertTopicArgs(stack, account, found.settings.alerts.subscriptions), opts)

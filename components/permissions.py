@@ -49,6 +49,7 @@ def server_policy(
         *_address(topology, server, account),
         *_backups(server, account, backups),
         *_alerts(topology, server, account),
+        *_logs(topology, server, account),
     ]
     return json.dumps({"Version": "2012-10-17", "Statement": statements})
 
@@ -158,6 +159,20 @@ def _alerts(topology: Topology, server: Server, account: Account) -> Iterator[St
         "Resource": "*",
         "Condition": {"StringEquals": {"cloudwatch:namespace": names.metrics_namespace(topology.stack)}},
     }
+
+
+def _logs(topology: Topology, server: Server, account: Account) -> Iterator[Statement]:
+    groups = [account.arn("logs", f"log-group:{names.log_group(topology.stack, log)}") for log in server.logs]
+    own = [f"{group}:log-stream:{server.name}" for group in groups]
+    # To write into its own streams, and neither to read nor to delete: whoever broke in cannot take back what was said.
+    # CreateLogStream is asked about the group (Service Authorization Reference) or the stream (its denials say so).
+    yield {
+        "Sid": "CreateOwnLogStreams",
+        "Effect": "Allow",
+        "Action": "logs:CreateLogStream",
+        "Resource": [*groups, *own],
+    }
+    yield {"Sid": "WriteOwnLogs", "Effect": "Allow", "Action": "logs:PutLogEvents", "Resource": own}
 
 
 def _address(topology: Topology, server: Server, account: Account) -> Iterator[Statement]:

@@ -11,6 +11,7 @@ import pulumi_aws as aws
 from components.bundle import Bucket, Programs, ServerBundle, ServerBundleArgs
 from components.certificates import SERVER_DAYS, SERVER_RENEWAL_DAYS, Authority, Certificate, CertificateArgs
 from components.firewall import Firewall
+from components.logs import Logs
 from components.network import Network
 from components.permissions import TRUST, Account, server_policy
 from topology import names
@@ -42,6 +43,7 @@ class ServerArgs:
     programs: Programs
     authority: Authority
     parameters: Mapping[str, aws.ssm.Parameter]
+    logs: Logs
     deletion_protection: bool
 
 
@@ -109,8 +111,11 @@ class Server(pulumi.ComponentResource):
             tags={**tags, TAG_ROLES: " ".join(spec.roles)},
             opts=pulumi.ResourceOptions(
                 parent=self,
-                # What the first boot needs: the way out, permission, its files, its secrets, its disk.
-                depends_on=[args.network, args.firewall, policy, objects.manifest, *self.parameters.values(), volume],
+                # What the first boot needs: the way out, permission, its files, its secrets, its disk, its log groups.
+                depends_on=[
+                    *(args.network, args.firewall, policy, objects.manifest, *self.parameters.values(), volume),
+                    *(args.logs.groups[log] for log in spec.logs),
+                ],
                 # A newer image, or new user data, matters to a server's first boot only. The one would replace a
                 # running server, the other would stop and start it (and not be run): all of them at once.
                 ignore_changes=["ami", "userData"],

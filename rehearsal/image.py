@@ -32,7 +32,7 @@ PACKAGES = (
     # what user data would install there; hosts without a way out must find it in the image
     "haproxy", "mysql-server", "mysql-client", "keepalived", "prometheus", "prometheus-alertmanager",
     "prometheus-node-exporter", "prometheus-mysqld-exporter", "python3-boto3", "python3-pymysql", "python3-flask",
-    "gunicorn",
+    "gunicorn", "rsyslog",
     # tools for drills
     "socat", "conntrack",
 )  # fmt: skip

@@ -14,6 +14,7 @@ DISABLED_UNITS = (
     "prometheus-node-exporter.service", "prometheus-mysqld-exporter.service", "nftables.service",
     "apt-daily.timer", "apt-daily-upgrade.timer", "dpkg-db-backup.timer", "fstrim.timer", "e2scrub_all.timer",
     "e2scrub_reap.service", "getty@tty1.service", "systemd-pstore.service", "cloud-init-hotplugd.socket",
+    "rsyslog.service",
 )  # fmt: skip
 MASKED_UNITS = ("console-getty.service", "systemd-networkd-wait-online.service")
 

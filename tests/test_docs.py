@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import re
 from pathlib import Path
@@ -155,3 +156,19 @@ def test_every_action_of_the_workflows_is_pinned_by_commit():
     used = [line.split("uses: ", 1)[1] for line in lines if "uses: " in line]
     assert used
     assert [one for one in used if not re.fullmatch(r"[\w-]+/[\w-]+@[0-9a-f]{40} # v\d+\.\d+\.\d+", one)] == []
+
+
+def test_the_redacting_program_needs_the_scratch_stacks_salt(tmp_path, monkeypatch, capsys):
+    file = tmp_path / "Pulumi.scratch.yaml"
+    exported = {"version": 3, "deployment": {"resources": []}, "pending_operations": []}
+    monkeypatch.setattr("sys.argv", ["redact", str(file)])
+    file.write_text("encryptionsalt: v1:salt\n", encoding="utf-8")
+    monkeypatch.setattr("sys.stdin", io.StringIO(json.dumps(exported)))
+    redact.main()
+    assert json.loads(capsys.readouterr().out)["deployment"]["secrets_providers"]["state"] == {"salt": "v1:salt"}
+    monkeypatch.setattr("sys.stdin", io.StringIO("{}"))
+    with pytest.raises(SystemExit, match="cannot be used: this is not the state of a stack"):
+        redact.main()
+    file.write_text("config: {}\n", encoding="utf-8")
+    with pytest.raises(SystemExit, match="has no encryptionsalt"):
+        redact.main()

@@ -19,6 +19,8 @@ from userdata.host.__main__ import _parser
 
 # What every command of the AWS CLI has beside its operation's own options.
 AWS_OPTIONS = {"region", "query", "output"}
+# Commands of the AWS CLI that are no operation of a service, with their options (AWS CLI, `aws logs tail help`).
+AWS_OWN = {("logs", "tail"): {"since", "follow", "format", "filter-pattern", "log-stream-names"}}
 PULUMI = {"up", "destroy", "state", "preview", "config"}
 ON_SERVERS = {"systemctl", "journalctl", "haproxy", "openssl", "df", "du", "systemd-cgtop", "cat", "nstat"}
 ON_SERVERS |= {"mkdir", "find", "resize2fs"}
@@ -70,11 +72,16 @@ def service_model(service: str) -> ServiceModel:
 def check_aws(words: list[str]) -> None:
     """Service, operation and options of the AWS CLI, by botocore's description of the service."""
     service, operation, *options = words
+    own = AWS_OWN.get((service, operation))
+    known = AWS_OPTIONS | (_options(service, operation) if own is None else own)
+    for option in options:
+        if option.startswith("--"):
+            assert option.removeprefix("--").removeprefix("no-") in known, f"aws {service} {operation} {option}"
+
+
+def _options(service: str, operation: str) -> set[str]:
     model = service_model(service)
     operations = {xform_name(name, "-"): name for name in model.operation_names}
     assert operation in operations, f"aws {service} {operation}"
     shape = model.operation_model(operations[operation]).input_shape
-    known = {xform_name(name, "-") for name in (shape.members if shape else {})} | AWS_OPTIONS
-    for option in options:
-        if option.startswith("--"):
-            assert option.removeprefix("--").removeprefix("no-") in known, f"aws {service} {operation} {option}"
+    return {xform_name(name, "-") for name in (shape.members if shape else {})}

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from ipaddress import IPv4Address, IPv4Network
 
-from topology.names import Edge, Role
+from topology.names import Edge, Log, Role
 
 
 @dataclass(frozen=True)
@@ -50,6 +50,12 @@ class Server:
     def burstable(self) -> bool:
         """Whether its type earns and spends CPU credits: the families t2, t3, t3a, t4g (not trn1)."""
         return re.match(r"t\d", self.instance_type) is not None
+
+    @property
+    def logs(self) -> tuple[Log, ...]:
+        """What this server sends to CloudWatch Logs."""
+        haproxy = (Log.HAPROXY,) if self.has(Role.LOAD_BALANCER) or self.has(Role.APP) else ()
+        return (*haproxy, *((Log.MYSQL,) if self.holds_data else ()), Log.AUDIT)
 
 
 @dataclass(frozen=True)

@@ -55,6 +55,17 @@ class Account(StrEnum):
     BACKUP = "backup"
 
 
+class Log(StrEnum):
+    """What is kept in CloudWatch Logs, one log group each."""
+
+    HAPROXY = "haproxy"
+    """Requests, and servers that come and go."""
+    MYSQL = "mysql"
+    """MySQL's error log."""
+    AUDIT = "audit"
+    """What each apply of a bundle changed on a server."""
+
+
 def parameter_prefix(stack: str) -> str:
     """Path under which every SSM parameter of a stack lives, without a trailing slash."""
     return f"/{PROJECT}/{stack}"
@@ -153,6 +164,11 @@ def metrics_namespace(stack: str) -> str:
 def alarm(stack: str, subject: str, symptom: str) -> str:
     """Name of a CloudWatch alarm: `subject` is a server or a part of the stack, `symptom` what is wrong with it."""
     return f"{PROJECT}-{stack}-{subject}-{symptom}"
+
+
+def log_group(stack: str, log: Log) -> str:
+    """Name of a CloudWatch log group. It has one log stream for each server, of the server's name."""
+    return f"/{PROJECT}/{stack}/{log.value}"
 
 
 def dashboard(stack: str) -> str:

@@ -10,8 +10,9 @@ import json
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 from pydantic.alias_generators import to_camel
+from pydantic_core import PydanticCustomError
 
 from topology.names import Edge, Role
 from topology.presets import PRESETS
@@ -96,6 +97,17 @@ class SubscriptionSettings(_Section):
     endpoint: str
 
 
+LOG_DAYS = (*(1, 3, 5, 7, 14, 30, 60, 90, 120, 150, 180, 365, 400, 545, 731, 1096, 1827, 2192, 2557, 2922, 3288, 3653),)
+"""Days for which CloudWatch Logs can keep events (CloudWatch Logs API, PutRetentionPolicy)."""
+
+
+def _log_days(days: int) -> int:
+    if days not in LOG_DAYS:
+        *most, last = map(str, LOG_DAYS)
+        raise PydanticCustomError("literal_error", "not possible", {"expected": f"{', '.join(most)} or {last}"})
+    return days
+
+
 class AlertSettings(_Section):
     """The `alerts` object."""
 
@@ -124,6 +136,7 @@ class Settings(_Section):
     backup: Annotated[BackupSettings, BeforeValidator(_decode)] = Field(default_factory=BackupSettings)
     replica_lag_seconds: int = Field(default=30, ge=2, le=86400)
     alerts: Annotated[AlertSettings, BeforeValidator(_decode)] = Field(default_factory=AlertSettings)
+    log_retention_days: Annotated[int, AfterValidator(_log_days)] = 30
     deletion_protection: bool = True
     verify: bool = True
     verify_timeout_minutes: int = Field(default=15, ge=1, le=120)

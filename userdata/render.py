@@ -15,12 +15,15 @@ from userdata.boot.files import user_data
 from userdata.bundle import Bundle, Part
 from userdata.haproxy.files import files as haproxy
 from userdata.keepalived.files import files as keepalived
+from userdata.logs.files import files as logs
 from userdata.mysql.files import files as mysql
 from userdata.prometheus.files import files as prometheus
 
 __all__ = ["PARTS", "bundle", "user_data"]
 
-PARTS: tuple[Callable[[Topology, Server], Part], ...] = (base, mysql, backup, haproxy, app, keepalived, prometheus)
+PARTS: tuple[Callable[[Topology, Server], Part], ...] = (
+    *(base, mysql, backup, haproxy, app, keepalived, prometheus, logs),
+)
 """The service folders, in the order in which their units start: a way to the database before its users."""
 
 # Units that a package or the image may start although this server has no use for them. Whatever no part asks for
@@ -42,6 +45,7 @@ OWNED_UNITS = (
     "tripod-floating-address.service",
     "tripod-group.service",
     "tripod-heartbeat.timer",
+    "tripod-logs.service",
     "tripod-metrics.service",
     "tripod-replica.service",
     "tripod-role-check.service",

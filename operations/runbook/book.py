@@ -19,7 +19,7 @@ from operations.runbook.drills import DRILL_ENTRIES, drills
 from operations.tables import markdown_table
 from topology import names
 from topology.model import Topology
-from topology.names import Edge
+from topology.names import Edge, Log
 
 ENTRIES = Path(__file__).parent / "entries"
 PARTS = ("What it means", "What users feel", "What to look at", "What to type")
@@ -198,6 +198,7 @@ def _context(topology: Topology) -> dict[str, object]:
         "monitors": [server.name for server in topology.monitors],
         "server": topology.servers[-1].name,
         "floating": topology.edge is Edge.FLOATING_EIP,
+        "logs": {log.value: names.log_group(topology.stack, log) for log in Log},
         "group_parameters": names.group_parameters(topology.stack),
         "own_certificate": topology.tls.mode != "self-signed",
     }

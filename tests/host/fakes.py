@@ -49,11 +49,18 @@ class FakeMachine:
     faults: list[Fault] = field(default_factory=list)
     log: list[str] = field(default_factory=list)
     installed: set[str] = field(default_factory=set)
+    journal: list[tuple[str, str]] = field(default_factory=list)
     time: float = 0.0
 
     @property
     def system(self) -> System:
-        return System(root=self.root, run=self, clock=lambda: self.time, pause=self._pause)
+        return System(
+            root=self.root,
+            run=self,
+            clock=lambda: self.time,
+            pause=self._pause,
+            journal=lambda identifier, text: self.journal.append((identifier, text)),
+        )
 
     def _pause(self, seconds: float) -> None:
         self.time += seconds

@@ -21,12 +21,13 @@ from userdata.base.files import files as base
 from userdata.bundle import Bundle, BundleError, File, Part, Secret, Unit
 from userdata.haproxy.files import files as haproxy
 from userdata.host.manifest import parse
+from userdata.logs.files import files as logs
 from userdata.prometheus.files import files as prometheus
 from userdata.render import OWNED_UNITS, bundle, user_data
 
 FEW = settings(max_examples=25, suppress_health_check=[HealthCheck.too_slow])
 
-PICTURED = (base, haproxy, app, prometheus)
+PICTURED = (base, haproxy, app, prometheus, logs)
 PLAIN = Bundle.of("dev", "server-1", [Part(files=(File("/etc/a", "x"),), units=(Unit("a.service"),))])
 
 

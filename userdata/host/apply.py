@@ -6,6 +6,7 @@ of a changed unit has accepted the staged files. Running it twice changes nothin
 
 from __future__ import annotations
 
+import json
 import shutil
 import sys
 import tempfile
@@ -14,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from . import fetch, packages, units
+from . import audit, fetch, packages, units
 from .errors import EXIT_BUNDLE, EXIT_CHECK, EXIT_NOT_ROLLED_BACK, EXIT_ROLLED_BACK, StepError
 from .identity import Identity
 from .lock import locked
@@ -64,15 +65,37 @@ class Apply:
     ssm: Any
     reexec: Callable[[Path, str, int], None] | None = None
     expect: str | None = None
+    by: audit.Asker = "command"
 
     def run(self, staged: Path | None = None) -> Outcome:
         """Apply the bundle. Raises StepError; its code says how the server was left."""
         with locked(self.system) as lock:
             staging = staged or self._staging()
+            before = self._digest()
             try:
-                return self._run(staging, lock, fresh=staged is None)
+                outcome = self._run(staging, lock, fresh=staged is None)
+            except StepError as error:
+                self._audit(before, error=str(error))
+                raise
             finally:
                 shutil.rmtree(staging, ignore_errors=True)
+            if outcome.paths or outcome.actions or outcome.digest != before:
+                self._audit(before, outcome.paths, outcome.actions)
+            return outcome
+
+    def _audit(
+        self, before: str | None, paths: Sequence[str] = (), actions: Sequence[str] = (), error: str | None = None
+    ) -> None:
+        names = {"before": before, "digest": self._digest()}
+        audit.write(self.system, self.identity.server, by=self.by, paths=paths, actions=actions, error=error, **names)
+
+    def _digest(self) -> str | None:
+        """The digest of the bundle that is applied, as far as its manifest can be read."""
+        try:
+            manifest: dict[str, Any] = json.loads(applied(self.system) or "{}")
+        except ValueError:
+            return None
+        return manifest.get("digest")
 
     def _staging(self) -> Path:
         parent = self.system.path(STAGING)

@@ -32,7 +32,7 @@ def boot(system: System, identity: Identity, s3: Any, ssm: Any, *, ready_seconds
             volume.own(system)
             step = "apply"
             state.report(ssm, identity, step, ok=True, digest=None)
-            outcome = Apply(system, identity, s3, ssm).run()
+            outcome = Apply(system, identity, s3, ssm, by="boot").run()
             state.remember(system, digest=outcome.digest, error=None)
             print(f"{identity.server}: {outcome.text}")
         step = "ready"

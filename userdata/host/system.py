@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
+import syslog
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -68,6 +69,13 @@ def chown(path: Path, owner: str) -> None:
     shutil.chown(path, user, group or user)
 
 
+def journal(identifier: str, text: str) -> None:
+    """One line in the journal."""
+    syslog.openlog(identifier, 0, syslog.LOG_DAEMON)
+    syslog.syslog(syslog.LOG_NOTICE, text)
+    syslog.closelog()
+
+
 @dataclass(frozen=True)
 class System:
     """One machine. `root` is "/" on a server."""
@@ -77,6 +85,7 @@ class System:
     chown: Callable[[Path, str], None] = chown
     clock: Callable[[], float] = time.monotonic
     pause: Callable[[float], None] = field(default=time.sleep)
+    journal: Callable[[str, str], None] = journal
 
     def path(self, absolute: str) -> Path:
         """Where the server's `absolute` path is below the root."""

@@ -1,0 +1,175 @@
+"""`operations backup` and `operations restore` as they are typed: what they ask of whom, say, and refuse."""
+
+from __future__ import annotations
+
+import json
+import shlex
+
+import pytest
+from click.testing import CliRunner
+
+from operations import cli
+from operations.backups import worker
+from operations.command import CommandResult
+from operations.deadline import Deadline
+from operations.errors import CommandFailedError, OperationError
+from operations.jobs import run_job
+from operations.progress import Progress
+from tests.operations.conftest import REFERENCE, launch
+
+GTIDS = "3e11fa47-71ca-11e1-9e33-c80aa9429562:1-100"
+RESULTS = {
+    "now": {"id": "0001-2026", "size": 12_300_000, "gtids": GTIDS},
+    "list": {
+        "timeline": 1,
+        "logs": 7,
+        "until": "2026-11-24 10:15:00",
+        "backups": [{"id": "0001-2026", "server": "server-2", "at": "2026-11-24 02:00", "size": 12_300_000}],
+    },
+    "verify": {"objects": 9, "bytes": 45_600_000},
+    "drill": {
+        "backup": "0001-2026",
+        "restore_seconds": 12.4,
+        "server": "server-2",
+        "gtids": GTIDS,
+        "tables": {"app.entries": {"rows": 40}, "app.more": {"rows": 2}},
+    },
+    "flush": {"sent": 1, "complete_until": 77},
+    "restore": {"directory": "/var/lib/tripod/backup/look", "text": "to the last transaction", "gtids": GTIDS},
+}
+
+
+class Jobs:
+    """Answers to the commands by which a job is started and looked at; `jobs` are those that were started."""
+
+    def __init__(self, hosts, results=RESULTS):
+        self.jobs: list[tuple[str, list[str]]] = []
+        self.started: list[str] = []
+        self._results, self._latest = results, {}
+        hosts.answers["systemd-run"] = self._start
+        hosts.answers["cat /run/tripod-backup"] = self._look
+
+    def _start(self, server, script):
+        words = shlex.split(script)
+        arguments = words[words.index("host.backup_command") + 1 : words.index("--job")]
+        self.jobs.append((server.name, arguments))
+        self.started.append(script)
+        self._latest[server.name] = arguments[0]
+        return CommandResult(server.name, 0, "", "")
+
+    def _look(self, server, _):
+        result = self._results[self._latest[server.name]]
+        if isinstance(result, str):
+            return CommandResult(server.name, 0, result, "")
+        state = {"step": "at work", "done": True, "error": None, "result": result}
+        return CommandResult(server.name, 0, json.dumps(state), "")
+
+
+@pytest.fixture
+def jobs(hosts) -> Jobs:
+    return Jobs(hosts)
+
+
+@pytest.fixture
+def invoke(monkeypatch, hosts, aws):
+    launch("dev", REFERENCE)
+    monkeypatch.setattr(cli, "make_runner", lambda aws: hosts)
+    return lambda *words: CliRunner().invoke(cli.main, [*words, "--stack", "dev"])
+
+
+@pytest.mark.parametrize(
+    "command, said",
+    [
+        ("now", f"Backup 0001-2026, 12.3 MB compressed, holds {GTIDS}."),
+        ("list", "7 binary logs, until 2026-11-24 10:15:00."),
+        ("verify", "9 objects, 45.6 MB: all as they were sent, without a gap."),
+        ("drill", f"restored in 12 s: 2 tables, 42 rows, all as on server-2 at {GTIDS}."),
+    ],
+)
+def test_a_backup_command_is_done_by_a_replica_and_told(invoke, jobs, command, said):
+    done = invoke("backup", command)
+    assert done.exit_code == 0, done.output
+    assert said in done.output
+    assert jobs.jobs == [("server-2", [command])]
+    # What reads or writes much must not take the disk from the database.
+    assert ("IOSchedulingClass=idle" in jobs.started[0]) == (command != "list")
+
+
+def test_the_list_names_every_backup(invoke, jobs):
+    output = invoke("backup", "list").output
+    assert "Backups of stack dev, timeline 1" in output
+    assert "0001-2026" in output
+    assert "12.3 MB" in output
+
+
+def test_a_server_can_be_named(invoke, jobs):
+    assert invoke("backup", "now", "--server", "server-3").exit_code == 0
+    assert jobs.jobs == [("server-3", ["now"])]
+
+
+def test_a_job_that_fails_is_one_message(invoke, hosts):
+    Jobs(hosts, {"verify": json.dumps({"step": "x", "done": True, "error": "a is corrupt", "result": None})})
+    done = invoke("backup", "verify")
+    assert done.exit_code == 1
+    assert done.output.splitlines()[-1] == "Error: server-2: a is corrupt"
+
+
+def test_a_copy_is_made_beside_the_database(invoke, jobs):
+    done = invoke("restore", "--to-gtid", "u:7", "--into", "look")
+    assert done.exit_code == 0, done.output
+    last = ("server-2", ["restore", "--name", "look", "--complete-until", "77", "--to-gtid", "u:7"])
+    assert jobs.jobs[-1] == last
+    assert {words[0] for _, words in jobs.jobs} == {"flush", "restore"}
+    assert "Restored on server-2 into /var/lib/tripod/backup/look: to the last transaction." in done.output
+    assert done.output.splitlines()[-1] == f"It holds {GTIDS}."
+
+
+@pytest.mark.parametrize(
+    "words, message",
+    [
+        ((), "one of --to, --to-gtid and --latest"),
+        (("--latest", "--to", "2026-11-23T10:15:00Z", "--into", "x"), "one of --to, --to-gtid and --latest"),
+        (("--latest",), "--into NAME for a scratch copy, or --confirm STACK"),
+        (("--latest", "--into", "x", "--confirm", "dev"), "--into NAME for a scratch copy, or --confirm STACK"),
+        (("--latest", "--confirm", "prod"), "--confirm says 'prod', but the stack is 'dev'. Nothing was done."),
+    ],
+)
+def test_a_restore_that_is_not_clear_asks_nothing_of_any_server(invoke, jobs, hosts, words, message):
+    done = invoke("restore", *words)
+    assert done.exit_code == 2
+    assert message in done.output
+    assert hosts.commands == []
+
+
+def test_the_stack_is_restored_only_with_its_name_once_more(invoke, jobs, monkeypatch):
+    def restored(*arguments):
+        assert arguments[-1] == ()
+        return {"text": "to the end", "writable_after": 31.2, "whole_after": 44.9, "gtids": GTIDS}
+
+    monkeypatch.setattr("operations.backup_cli.restore_stack", restored)
+    monkeypatch.setattr("operations.backup_cli.read_replicas", lambda _: ["copy-1"])
+    done = invoke("restore", "--latest", "--confirm", "dev")
+    assert done.exit_code == 0, done.output
+    assert "Restored stack 'dev': to the end. Writable again 31 s" in done.output
+    assert "all members ONLINE after 45 s" in done.output
+    assert "copy-1 is a read replica and still holds the data of before" in done.output
+
+
+def test_only_a_running_database_server_works_on_backups(fleet, hosts):
+    assert worker(hosts, fleet).name == "server-2"
+    with pytest.raises(OperationError, match="unknown-1"):
+        worker(hosts, fleet, "unknown-1")
+
+
+def test_a_job_that_ends_without_a_word_is_told(fleet, hosts):
+    Jobs(hosts, {"now": "ActiveState=failed\n"})
+    with pytest.raises(CommandFailedError, match=r"server-2: tripod-job-now-[0-9a-f]{8} ended without a word"):
+        run_job(hosts, fleet.server("server-2"), Progress(str), Deadline(30), "now")
+
+
+def test_a_job_that_takes_too_long_goes_on_and_is_told(fleet, hosts, clock):
+    Jobs(hosts, {"now": "ActiveState=active\n"})
+    deadline = Deadline(3, clock=clock, sleep=clock.sleep)
+    with pytest.raises(OperationError, match="has not ended; it goes on there, see journalctl -u tripod-job-now"):
+        run_job(hosts, fleet.server("server-2"), Progress(str), deadline, "now")
+    assert clock.now == pytest.approx(3, abs=1)
