@@ -22,7 +22,7 @@ Why at most one group can be led at a time
 5. *Nothing of an old group reaches a new one.* A primary that lost its majority answers that its pending writes
    failed, yet its mysqld may still hold their messages, and would send them to the next group that it enters: a group
    that has given the same keys to other rows then fails on every member, and again at each start, since they are in
-   its relay logs (docs/adr/0011). So a mysqld whose membership ended with an error, or that could not start one twice,
+   its relay logs (docs/adr/0012). So a mysqld whose membership ended with an error, or that could not start one twice,
    is ended and begins anew, with an empty queue and an empty relay log, before it joins or leads.
 """
 
