@@ -71,7 +71,7 @@ def disks(tmp_path):
 def test_blank_volume_is_formatted_and_mounted(disks):
     disk = disks.add()
     assert volume.mount(disks.system) == NAME
-    assert disks.log == ["mkfs.ext4", "mount", "mount"]
+    assert disks.log == ["mkfs.ext4", "mount", "resize2fs", "mount"]
     assert disks.mounted == {
         str(disks.root / "var/lib/tripod"): str(disk),
         str(disks.root / "var/lib/mysql"): str(disks.root / "var/lib/tripod/mysql"),
@@ -86,10 +86,10 @@ def test_a_second_time_does_nothing(disks):
     assert disks.log == []
 
 
-def test_a_volume_with_data_is_only_mounted(disks):
+def test_a_volume_with_data_is_only_mounted_and_grown(disks):
     disks.add(kind={"TYPE": "ext4", "LABEL": "tripod-data"}, content=b"\1" * 4096)
     volume.mount(disks.system)
-    assert disks.log == ["mount", "mount"]
+    assert disks.log == ["mount", "resize2fs", "mount"]
 
 
 @pytest.mark.parametrize(

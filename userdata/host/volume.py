@@ -1,4 +1,4 @@
-"""The data volume: wait for it, format it only when it is blank, mount it, at every boot.
+"""The data volume: wait for it, format it only when it is blank, mount it and let it grow, at every boot.
 
 This is a program and not /etc/fstab because the volume may arrive after the boot has begun (EC2 attaches it when the
 instance runs), and because its name holds the volume's id, which user data must not: a server keeps its user data
@@ -60,6 +60,8 @@ def mount(system: System, seconds: float = WAIT_SECONDS) -> str:
         if _file_system(system, volume) is None:
             _format(system, volume)
         _do(system, "mount", "-t", "ext4", "-o", OPTIONS, str(volume.device), _make(system, MOUNT))
+        # A volume that was made larger (`dataVolumeGib`) since it was formatted; ext4 grows while it is mounted.
+        _do(system, "resize2fs", str(volume.device))
         source = volume.name
     for inner, outer in BINDS:
         if _mounted(system, outer) is None:
