@@ -59,8 +59,14 @@ def starting(daemon: Daemon, directory: Path) -> Iterator[int]:
 def kill_supervisor(daemon: Daemon) -> None:
     pid = daemon.ask("ping")["pid"]
     os.kill(pid, signal.SIGKILL)
-    wait_until("the supervisor is gone", lambda: not Path(f"/proc/{pid}").exists(), timeout=30)
+    wait_until("the supervisor is gone", lambda: ended(pid), timeout=30)
     assert leftovers(daemon.stack), "its hosts outlive it: that is what the next command must find"
+
+
+def ended(pid: int) -> bool:
+    """Whether a process is no more, or waits only for its parent to hear of its end (state Z, proc(5))."""
+    status = read(Path(f"/proc/{pid}/stat"))
+    return not status or status.rpartition(b")")[2].split()[0] == b"Z"
 
 
 def assert_nothing_left(daemon: Daemon) -> None:

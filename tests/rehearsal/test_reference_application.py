@@ -15,7 +15,7 @@ import pytest
 import requests
 
 from rehearsal.drills.stack import Stack
-from tests.rehearsal.stack import REFERENCE, rehearsal, status
+from tests.rehearsal.stack import REFERENCE, UP_TIMEOUT, rehearsal, status
 
 pytestmark = [pytest.mark.rehearsal, pytest.mark.drill]
 
@@ -64,7 +64,7 @@ class Program:
     def up(self, text: str) -> tuple[int, str]:
         """Exit code and output of `up` with these settings."""
         (self._directory / f"Pulumi.{self._stack.name}.yaml").write_text(text)
-        done = rehearsal("up", "--stack", self._stack.name, "--project", str(self._directory), timeout=300)
+        done = rehearsal("up", "--stack", self._stack.name, "--project", str(self._directory), timeout=UP_TIMEOUT)
         return done.returncode, done.stdout + done.stderr
 
 

@@ -10,6 +10,7 @@ from tests.userdata.topologies import OWN_APPLICATION, PRESET_SERVERS, build, pr
 from topology import ports
 from topology.names import Edge, Role
 from userdata.haproxy.files import CERTIFICATE, KEY, configuration, files
+from userdata.host.haproxy_reload import endpoints
 
 FEW = settings(max_examples=40, suppress_health_check=[HealthCheck.too_slow])
 
@@ -90,6 +91,16 @@ def test_the_health_that_the_edge_sees_turns_bad_while_draining():
     for section in ("metrics", "health"):
         assert "var(proc.draining)" in " ".join(found[section].one("monitor"))
     assert "accept-proxy" in found["health"].one("bind")
+
+
+@pytest.mark.parametrize("name,server", WITH_HAPROXY)
+def test_a_reload_knows_where_every_server_is(name, server):
+    text = configuration(preset(name), preset(name).server(server))
+    wanted = {
+        (section.name, other, address) for section in parse(text).values() for other, address in section.servers.items()
+    }
+    assert endpoints(text) == wanted
+    assert wanted
 
 
 def test_tls():

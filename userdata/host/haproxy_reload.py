@@ -13,6 +13,7 @@ import socket
 import sys
 from pathlib import Path
 
+CONFIG = Path("/etc/haproxy/haproxy.cfg")
 WORKER = Path("/run/haproxy/admin.sock")
 MASTER = Path("/run/haproxy-master.sock")
 STATE = Path("/run/haproxy/servers-state")
@@ -38,12 +39,45 @@ def ask(path: Path, command: str, seconds: float) -> str:
     return answer.decode(errors="replace")
 
 
-def keep_state(path: Path = WORKER, state: Path = STATE) -> None:
+def keep_state(path: Path = WORKER, state: Path = STATE, config: Path = CONFIG) -> None:
     """Write the state file by one rename. Raises OSError when HAProxy does not answer."""
     answer = ask(path, "show servers state", WORKER_SECONDS)
     temporary = state.with_suffix(".new")
-    temporary.write_text(answer)
+    temporary.write_text(still_true(answer, endpoints(config.read_text())))
     temporary.replace(state)
+
+
+def endpoints(config: str) -> set[tuple[str, str, str]]:
+    """Backend, server and `address:port` of every server of a configuration as userdata/haproxy renders it."""
+    found, section = set(), ""
+    for words in map(str.split, config.splitlines()):
+        if words[:1] in (["backend"], ["listen"]):
+            section = words[1]
+        elif words[:1] == ["server"]:
+            found.add((section, words[1], words[2]))
+    return found
+
+
+def still_true(states: str, known: set[tuple[str, str, str]]) -> str:
+    """What `show servers state` says, without servers that have another address or port from now on.
+
+    HAProxy takes a server's port from this file, not from its configuration (management guide, "show servers state"):
+    it would go on to ask, and to serve, the old one.
+    """
+    kept: list[str] = []
+    columns: dict[str, int] = {}
+    for line in states.splitlines():
+        if line.startswith("# "):
+            columns = {name: place for place, name in enumerate(line.removeprefix("# ").split())}
+        elif columns and line:
+            row = line.split()
+            backend, server, address, port = (
+                row[columns[name]] for name in ("be_name", "srv_name", "srv_addr", "srv_port")
+            )
+            if (backend, server, f"{address}:{port}") not in known:
+                continue
+        kept.append(line)
+    return "\n".join(kept) + "\n"
 
 
 def reload(path: Path = MASTER) -> None:
