@@ -9,7 +9,7 @@ import json
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Any, Generic, Literal, TypeVar
 
 Kind = Literal["read", "write"]
 READ_REPLICA = "READ_REPLICA"
@@ -84,6 +84,26 @@ def write_lines(path: Path, rows: Iterable[Request | Sample | Event]) -> None:
 
 
 Row = TypeVar("Row", Request, Sample, Event)
+
+
+class Tail(Generic[Row]):
+    """Rows of a file that is still being written: `rows` reads what is new and returns all that there are so far."""
+
+    def __init__(self, path: Path, kind: type[Row]) -> None:
+        self._path, self._kind = path, kind
+        self._at = 0
+        self._rows: list[Row] = []
+
+    def rows(self) -> list[Row]:
+        """In the order in which they were written; the caller may keep the list."""
+        if self._path.exists():
+            with self._path.open("rb") as file:
+                file.seek(self._at)
+                # A line that is not whole yet is for the next time.
+                whole, newline, _ = file.read().rpartition(b"\n")
+            self._at += len(whole) + len(newline)
+            self._rows += [self._kind(**json.loads(line)) for line in whole.splitlines()]
+        return list(self._rows)
 
 
 def read_lines(path: Path, kind: type[Row]) -> Iterator[Row]:

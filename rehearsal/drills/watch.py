@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from rehearsal.drills.record import Event, Record, Request, read_lines, write_lines
+from rehearsal.drills.record import Event, Record, Request, Tail, write_lines
 from rehearsal.drills.sampler import Sampler
 from rehearsal.drills.stack import Stack
 from rehearsal.drills.waiting import wait_until
@@ -29,6 +29,9 @@ class Watch:
     events: list[Event] = field(default_factory=list)
     record: Record | None = None
 
+    def __post_init__(self) -> None:
+        self._requests = Tail(self.requests_file, Request)
+
     def mark(self, what: str) -> None:
         """Write down an event of this moment."""
         self.events.append(Event(time.monotonic(), what))
@@ -45,7 +48,7 @@ class Watch:
 
     def requests(self) -> list[Request]:
         """What the client saw so far."""
-        return list(read_lines(self.requests_file, Request)) if self.requests_file.exists() else []
+        return self._requests.rows()
 
     def wait_for_writes(self, since: float, timeout: float) -> float:
         """Wait until a write that began after `since` was acknowledged; return when that was."""

@@ -22,7 +22,7 @@ UP_TIMEOUT = 600
 REFERENCE = "config:\n  aws:region: eu-central-1\n  tripod:preset: reference\n"
 
 # Stacks of the tests are called after the process that made them: NAME-PID, or NAME-PID-NUMBER.
-_OF_A_TEST = re.compile(r"(?:ref|killed|test|rst|drill|drillref|drillnlb)-(?P<pid>\d+)(?:-\d+)?")
+_OF_A_TEST = re.compile(r"(?:ref|killed|test|rst|grown|drill|drillref|drillnlb)-(?P<pid>\d+)(?:-\d+)?")
 LOCAL = {".git", ".venv", ".pytest_cache", ".mypy_cache", ".ruff_cache"}
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from rehearsal.drills.judge import Limits, gap, judge, two_writers
-from rehearsal.drills.record import Record, Request, Sample, read_lines, write_lines
+from rehearsal.drills.record import Record, Request, Sample, Tail, read_lines, write_lines
 
 
 def write(at: float, key: str, status: int = 201, took: float = 0.01) -> Request:
@@ -110,3 +110,17 @@ def test_rows_survive_the_file_and_a_cut_last_line(tmp_path: Path) -> None:
     with file.open("a") as out:
         out.write('{"kind": "wri')
     assert list(read_lines(file, Request)) == [write(0, "a"), write(1, "b")]
+
+
+def test_what_is_new_in_a_file_is_read_once_it_is_whole(tmp_path):
+    file = tmp_path / "requests.jsonl"
+    tail = Tail(file, Request)
+    assert tail.rows() == []
+    write_lines(file, [write(0, "a")])
+    with file.open("a") as half:
+        half.write('{"kind": "wri')
+    assert tail.rows() == [write(0, "a")]
+    text = file.read_text().removesuffix('{"kind": "wri')
+    file.write_text(text)
+    write_lines(file, [write(1, "b")])
+    assert tail.rows() == [write(0, "a"), write(1, "b")]
