@@ -90,7 +90,8 @@ class Tail(Generic[Row]):
     """Rows of a file that is still being written: `rows` reads what is new and returns all that there are so far."""
 
     def __init__(self, path: Path, kind: type[Row]) -> None:
-        self._path, self._kind = path, kind
+        self._path = path
+        self._kind: type[Row] = kind
         self._at = 0
         self._rows: list[Row] = []
 

@@ -112,7 +112,7 @@ def test_rows_survive_the_file_and_a_cut_last_line(tmp_path: Path) -> None:
     assert list(read_lines(file, Request)) == [write(0, "a"), write(1, "b")]
 
 
-def test_what_is_new_in_a_file_is_read_once_it_is_whole(tmp_path):
+def test_what_is_new_in_a_file_is_read_once_it_is_whole(tmp_path: Path) -> None:
     file = tmp_path / "requests.jsonl"
     tail = Tail(file, Request)
     assert tail.rows() == []
