@@ -23,10 +23,11 @@ READ_BUDGET = 3.0
 HEALTH_BUDGET = 1.5  # less than the 2 s that a health check waits
 CONFIRM_BUDGET = 1.0
 # After this long without an answer an attempt is given up and made again on another connection.
-# A third of its budget for a read: one hung server must fail neither a page nor a health check.
+# Of a read's budget these shares: a hung or lost server must fail neither a page nor a health check, and be noticed
+# soon, since it may come up twice in a row; a slow one still gets most of the time.
 WRITE_ATTEMPT = 3.0
 WRITE_PATIENCE = 1.0
-READ_ATTEMPTS = 3
+READ_ATTEMPTS = (0.15, 0.25, 0.6)
 RETRY_PAUSE = 0.1
 
 INSERT = (
@@ -190,7 +191,8 @@ class Entries:
         attempt = 0
         while True:
             try:
-                patience = Deadline(min(budget / READ_ATTEMPTS, deadline.remaining()))
+                share = READ_ATTEMPTS[min(attempt, len(READ_ATTEMPTS) - 1)]
+                patience = Deadline(min(budget * share, deadline.remaining()))
                 with self._reader.connection(patience) as connection:
                     rows = query(connection)
                     return Read(tuple(map(Entry.from_row, rows)), connection.server)

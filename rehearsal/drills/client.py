@@ -7,6 +7,7 @@ stack's public addresses only, and ends by itself after --seconds.
 from __future__ import annotations
 
 import queue
+import socket
 import sys
 import threading
 import time
@@ -18,6 +19,9 @@ from typing import Any
 import click
 import requests
 from requests.adapters import HTTPAdapter
+from urllib3.connection import HTTPSConnection
+from urllib3.connectionpool import HTTPSConnectionPool
+from urllib3.exceptions import ConnectTimeoutError
 
 from rehearsal.drills.record import Kind, Request, write_lines
 
@@ -25,6 +29,7 @@ LONGEST = 3600.0
 READ_TIMEOUT = (0.5, 3.5)
 """Seconds to connect, and to wait for an answer: just above the application's own limit for a read."""
 WRITE_TIMEOUT = (0.5, 7.0)
+SYN_AGAIN = 0.1
 FLUSH = 0.5
 
 
@@ -44,15 +49,49 @@ class Plan:
     """Factor of all timeouts."""
 
 
-class NamedAdapter(HTTPAdapter):
-    """Connects to an address and wants the certificate of a name, as a client does that has resolved it."""
+class PromptConnection(HTTPSConnection):
+    """Asks for a connection anew every SYN_AGAIN seconds, as long as it may take.
 
-    def __init__(self, name: str) -> None:
+    The kernel sends a lost SYN again only after a second (RFC 6298): all requests that began while nobody had the
+    address would wait for that, and a takeover would be timed no finer.
+    """
+
+    def _new_conn(self) -> socket.socket:
+        whole = float(self.timeout or 0)
+        deadline = time.monotonic() + whole
+        try:
+            while True:
+                self.timeout = max(0.001, min(SYN_AGAIN, deadline - time.monotonic()))
+                try:
+                    connected = super()._new_conn()
+                except ConnectTimeoutError:
+                    if time.monotonic() >= deadline:
+                        raise
+                else:
+                    connected.settimeout(whole)
+                    return connected
+        finally:
+            self.timeout = whole
+
+
+class PromptPool(HTTPSConnectionPool):
+    """Connections of that kind."""
+
+    ConnectionCls = PromptConnection
+
+
+class Adapter(HTTPAdapter):
+    """Connects promptly; to an address, and wants the certificate of a name if one is given, as after a look-up."""
+
+    def __init__(self, name: str | None) -> None:
         self._name = name
         super().__init__()
 
     def init_poolmanager(self, *arguments: Any, **named: Any) -> None:
-        super().init_poolmanager(*arguments, server_hostname=self._name, assert_hostname=self._name, **named)
+        if self._name:
+            named |= {"server_hostname": self._name, "assert_hostname": self._name}
+        super().init_poolmanager(*arguments, **named)
+        self.poolmanager.pool_classes_by_scheme = {"https": PromptPool}
 
 
 class Client:
@@ -124,8 +163,7 @@ class Client:
         answer: dict[str, Any] = {}
         try:
             with requests.Session() as session:
-                if self.plan.name:
-                    session.mount("https://", NamedAdapter(self.plan.name))
+                session.mount("https://", Adapter(self.plan.name))
                 response = session.request(
                     method, url + path, json=body, timeout=patient, verify=self.plan.ca_file, allow_redirects=False
                 )
