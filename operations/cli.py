@@ -18,6 +18,7 @@ from operations.explain import explain as print_card
 from operations.fleet import Fleet, find_fleet
 from operations.flow_table import HEADERS as FLOW_HEADERS
 from operations.flow_table import flow_rows
+from operations.logs import parse_since, read_logs
 from operations.progress import Progress
 from operations.rollout import Rollout
 from operations.runbook import book
@@ -27,7 +28,7 @@ from operations.switchover import switchover as hand_over
 from operations.tables import console, markdown_table, terminal_table
 from operations.verify import Verification
 from topology import ports
-from topology.names import Role
+from topology.names import Log, Role
 
 
 class Commands(click.Group):
@@ -204,6 +205,22 @@ def runbook(stack: str, directory: Path, entry: str | None) -> None:
     """
     topology = configuration.load_topology(stack, directory)
     click.echo(book.entry(topology, entry).text if entry else book.book(topology), nl=False)
+
+
+@main.command()
+@_stack
+@_region
+@click.option("--server", metavar="NAME", help="Of this server only.")
+@click.option("--since", default="10m", show_default=True, metavar="TIME", help="Such as 90s, 10m, 2h or 7d.")
+@click.argument("log", type=click.Choice([log.value for log in Log]))
+def logs(stack: str, region: str | None, server: str | None, since: str, log: str) -> None:
+    """What HAProxy or MySQL logged, or what applies changed (audit), as CloudWatch Logs has it."""
+    try:
+        span = parse_since(since)
+    except ValueError as error:
+        raise click.BadParameter(str(error), param_hint="--since") from None
+    for line in read_logs(Aws(region), stack, Log(log), span, server):
+        click.echo(line.text)
 
 
 @main.command(name="shell")

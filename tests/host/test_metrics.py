@@ -11,7 +11,7 @@ from moto import mock_aws
 from userdata.host import state
 from userdata.host.database_state import DatabaseState
 from userdata.host.heartbeat import beat, ill
-from userdata.host.metrics import Metrics, Sample, exposition
+from userdata.host.metrics import Metrics, Sample, exposition, logs_samples
 from userdata.host.system import Result, System
 
 HOST = {"server": "server-1", "address": "10.20.0.10", "roles": ["database"], "majority": 2}
@@ -83,6 +83,25 @@ def test_a_failed_apply_is_told(system):
     state.remember(system, digest=None, error="server-1: haproxy -c says no")
     Metrics(system, lambda: None, role_check).write()
     assert written(system)["tripod_last_apply_success"] == "0.0"
+
+
+@pytest.mark.parametrize(
+    "code, files, shipped",
+    [
+        (0, ["in-hand"], 1.0),
+        (0, ["in-hand", "stalled"], 0.0),
+        # rsyslogd runs and could not start the shipper.
+        (0, [], 0.0),
+        (3, ["in-hand"], 0.0),
+    ],
+)
+def test_whether_logs_are_shipped(tmp_path, code, files, shipped):
+    runtime = tmp_path / "run/tripod-logs"
+    runtime.mkdir(parents=True)
+    for name in files:
+        (runtime / name).touch()
+    system = System(root=tmp_path, run=lambda command, *, timeout=0, env=None: Result(code))
+    assert [str(sample) for sample in logs_samples(system)] == [f"tripod_logs_shipped {shipped}"]
 
 
 def test_labels_are_escaped():

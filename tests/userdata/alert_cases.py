@@ -132,6 +132,10 @@ CASES: dict[str, tuple[Series, Series]] = {
         {'tripod_bundle_current{server="server-1"}': flat(0)},
         {'tripod_bundle_current{server="server-1"}': flat(1)},
     ),
+    "LogsNotShipped": (
+        {'tripod_logs_shipped{server="server-1"}': flat(0)},
+        {'tripod_logs_shipped{server="server-1"}': flat(1)},
+    ),
     "HostFactsStale": (
         {NODE: flat(1), 'tripod_host_facts_timestamp_seconds{server="server-1"}': flat(-300)},
         {NODE: flat(1), 'tripod_host_facts_timestamp_seconds{server="server-1"}': "0+10x250"},

@@ -9,6 +9,7 @@ from tests.userdata.image import Image, find
 from tests.userdata.topologies import OWN_APPLICATION, PRESET_SERVERS, build, preset
 from userdata import paths
 from userdata.haproxy.files import CERTIFICATE, CONFIGURATION, KEY
+from userdata.logs import files as logs
 from userdata.prometheus.files import ALERTMANAGER
 from userdata.render import bundle
 
@@ -102,6 +103,25 @@ def test_a_key_that_does_not_fit_its_certificate_is_refused(image):
     result = image.run("env", "TRIPOD_ROOT=/staged", "haproxy", "-c", "-f", f"/staged{CONFIGURATION}")
     assert result.returncode != 0
     assert "site.pem" in result.stdout
+
+
+@pytest.mark.parametrize(
+    "right, wrong, told",
+    [
+        ('template="event"', 'template="evnt"', "evnt"),
+        ("confirmMessages", "confirmMessage", "confirmmessage"),
+        ("call ship", "call shop", "shop"),
+    ],
+)
+def test_a_broken_rsyslog_configuration_is_refused(image, right, wrong, told):
+    found = stage(image, preset("reference"), "server-1")
+    conf = image.scratch / "staged" / logs.CONFIGURATION.lstrip("/")
+    assert right in conf.read_text()
+    conf.write_text(conf.read_text().replace(right, wrong))
+    (check,) = [unit.check for unit in found.units if unit.name == logs.SERVICE]
+    result = image.run(*(word.replace("{root}", "/staged") for word in check))
+    assert result.returncode != 0, result.stdout
+    assert told in result.stdout.lower()
 
 
 def test_the_host_programs_start_with_the_image_s_python(image):

@@ -21,11 +21,13 @@ from .__main__ import client
 from .floating_address_facts import FACTS as ADDRESS_FACTS
 from .floating_address_status import floating_address_status
 from .identity import PATH, Identity
+from .log_shipper import IN_HAND, STALLED
 from .status import HOST_FACTS, ROLE_CHECK, Get, get
 from .system import System
 
 FACTS = "/etc/tripod/monitoring.json"
 FILE = "tripod.prom"
+LOGS = "/run/tripod-logs"
 
 # Seconds. As often as Prometheus asks.
 INTERVAL = 10.0
@@ -117,6 +119,14 @@ def certificate_samples(system: System, certificates: Mapping[str, str]) -> Iter
         yield Sample("tripod_certificate_not_after_timestamp_seconds", float(ssl.cert_time_to_seconds(end)), labels)
 
 
+def logs_samples(system: System) -> Iterator[Sample]:
+    """Whether the logs are shipped: the service runs, it has started its shipper, and that one can deliver."""
+    running = system.run(["systemctl", "is-active", "--quiet", "tripod-logs.service"], timeout=10).ok
+    runtime = system.path(LOGS)
+    shipped = running and (runtime / IN_HAND).exists() and not (runtime / STALLED).exists()
+    yield Sample("tripod_logs_shipped", float(shipped))
+
+
 class Wanted:
     """The digest in the bucket, asked for every WANTED_EVERY seconds; None while it is not known."""
 
@@ -155,6 +165,7 @@ class Metrics:
         samples += self._try("bucket", ask)
         samples += self._try("bundle", lambda: bundle_samples(self._system, digest[0]))
         samples += self._try("database", lambda: database_samples(host, facts["configured_members"], self._get))
+        samples += self._try("logs", lambda: logs_samples(self._system))
         samples += self._try("floating address", lambda: address_samples(self._system))
         samples += self._try("certificates", lambda: certificate_samples(self._system, facts["certificates"]))
         return samples

@@ -110,6 +110,14 @@ HOST_ALERTS = (
         "Nothing; the server is not configured as the program says. Roll out.",
     ),
     Alert(
+        "LogsNotShipped",
+        "warning",
+        "tripod_logs_shipped == 0",
+        600,
+        "{{ $labels.server }} does not deliver its logs to CloudWatch Logs.",
+        "Nothing; the lines wait in its journal, which keeps 1 GiB.",
+    ),
+    Alert(
         "HostFactsStale",
         "warning",
         'up{job="node"} == 1 unless on (server) time() - tripod_host_facts_timestamp_seconds < 60',

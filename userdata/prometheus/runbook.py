@@ -32,6 +32,7 @@ SECTIONS = {
         "MonitoringPairBroken",
         "AlertmanagersApart",
     ),
+    "logs-are-not-shipped": ("LogsNotShipped",),
     "backups-are-late-or-missing": (
         "BackupTooOld",
         "BackupMissing",
