@@ -46,7 +46,8 @@ class Measured:
     @classmethod
     def of(cls, row: dict[str, Any]) -> Measured:
         """From a row of the file."""
-        return cls(**{key: Spread(**value) if key in FIGURES else value for key, value in row.items()})
+        fields: dict[str, Any] = {key: Spread(**value) if key in FIGURES else value for key, value in row.items()}
+        return cls(**fields)
 
 
 @cache

@@ -27,7 +27,10 @@ class Kernel:
 
 
 def connect(monkeypatch: pytest.MonkeyPatch, kernel: Kernel, timeout: float) -> socket.socket:
-    monkeypatch.setattr(HTTPSConnection, "_new_conn", lambda connection: kernel.connect(connection))
+    def dial(connection: HTTPSConnection) -> socket.socket:
+        return kernel.connect(connection)
+
+    monkeypatch.setattr(HTTPSConnection, "_new_conn", dial)
     connection = PromptConnection("203.0.113.10", timeout=timeout)
     try:
         return connection._new_conn()
