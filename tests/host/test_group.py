@@ -64,5 +64,5 @@ def test_starting_anew_is_to_kill_and_says_when_it_cannot(monkeypatch):
 
     monkeypatch.setattr(group_actions, "run", run)
     with pytest.raises(OSError, match="Failed to kill"):
-        group_actions.carry_out(Action(Kind.RESTART, "so"), FACTS, "ERROR")
+        group_actions.carry_out(Action(Kind.RESTART, "so"), FACTS)
     assert asked == [("systemctl", "kill", "--signal=SIGKILL", "mysql.service")]

@@ -146,7 +146,7 @@ class Group:
         elif action.kind is Kind.STAY:
             self._housekeeping(database, seen)
         elif action.kind not in (Kind.WAIT, Kind.REFUSE) and seen.local:
-            carry_out(action, database, seen.local.member_state)
+            carry_out(action, database)
             if action.kind in (Kind.FENCE, Kind.UNFENCE):
                 self._fenced = action.kind is Kind.FENCE
                 self._tell(action, again=True)

@@ -29,7 +29,7 @@ CLONE_NEVER = 9223372036854775807
 KILL = ("systemctl", "kill", "--signal=SIGKILL", "mysql.service")
 
 
-def carry_out(action: Action, database: Database, member_state: str) -> None:
+def carry_out(action: Action, database: Database) -> None:
     """Do one step on the local mysqld. Raises pymysql.MySQLError or OSError when it fails."""
     if action.kind is Kind.RESTART:
         done = run(KILL)
@@ -40,10 +40,11 @@ def carry_out(action: Action, database: Database, member_state: str) -> None:
         if action.kind is Kind.BOOTSTRAP:
             _bootstrap(connection, database)
         elif action.kind is Kind.JOIN:
-            _stop(connection, member_state)
+            _take_no_writes(connection)
             _join(connection, database, action)
         elif action.kind is Kind.LEAVE:
-            _stop(connection, member_state)
+            connection.run("STOP GROUP_REPLICATION")
+            _take_no_writes(connection)
         elif action.kind is Kind.PROVISION:
             for line in accounts.reconcile(connection, database):
                 log.info("%s", line)
@@ -55,9 +56,7 @@ def carry_out(action: Action, database: Database, member_state: str) -> None:
                 connection.run("SET GLOBAL read_only = OFF")
 
 
-def _stop(connection: Connection, member_state: str) -> None:
-    if member_state != "OFFLINE":
-        connection.run("STOP GROUP_REPLICATION")
+def _take_no_writes(connection: Connection) -> None:
     # Also after an operator's hand: nothing outside the group may write.
     connection.run("SET GLOBAL super_read_only = ON")
 
