@@ -23,11 +23,11 @@ READ_BUDGET = 3.0
 HEALTH_BUDGET = 1.5  # less than the 2 s that a health check waits
 CONFIRM_BUDGET = 1.0
 # After this long without an answer an attempt is given up and made again on another connection.
-# Of a read's budget these shares: a hung or lost server must fail neither a page nor a health check, and be noticed
-# soon, since it may come up twice in a row; a slow one still gets most of the time.
+# A read's last attempt gets all the time that is left: a hung or lost server must fail neither a page nor a health
+# check, and be noticed soon, since it may come up twice in a row; a slow one still gets most of the time.
 WRITE_ATTEMPT = 3.0
 WRITE_PATIENCE = 1.0
-READ_ATTEMPTS = (0.15, 0.25, 0.6)
+READ_ATTEMPTS = (0.3, 0.6)
 RETRY_PAUSE = 0.1
 
 INSERT = (
@@ -191,8 +191,7 @@ class Entries:
         attempt = 0
         while True:
             try:
-                share = READ_ATTEMPTS[min(attempt, len(READ_ATTEMPTS) - 1)]
-                patience = Deadline(min(budget * share, deadline.remaining()))
+                patience = Deadline(min([deadline.remaining(), *READ_ATTEMPTS[attempt : attempt + 1]]))
                 with self._reader.connection(patience) as connection:
                     rows = query(connection)
                     return Read(tuple(map(Entry.from_row, rows)), connection.server)
@@ -201,12 +200,12 @@ class Entries:
                     raise UnavailableError("No database server can be read from now.") from error
 
     def _again(self, action: str, attempt: int, error: Exception, deadline: Deadline) -> bool:
-        """Pause and say whether there is time for another attempt; log the first and the last."""
+        """Whether there is time for another attempt; pauses before all but the second, logs the first and the last."""
         again = deadline.allows(2 * RETRY_PAUSE)
         if attempt == 1 or not again:
             outcome = "trying again" if again else "giving up"
             log.warning("%s failed, %s: %s", action, outcome, error, extra={"attempt": attempt})
-        if again:
+        if again and attempt > 1:
             self._pause.wait(RETRY_PAUSE)
         return again
 

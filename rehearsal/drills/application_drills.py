@@ -129,6 +129,7 @@ DRILLS = (
         NO_READ_FAILS(write_gap=10.0, read_gap=2.0),
         weakness=single_application_server,
         controls=("retries",),
+        limits_at_the_edge=Limits(write_gap=10.0, read_gap=2.0),
     ),
     Drill(
         "application-hung",

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 
 from rehearsal.drills.judge import Limits
-from rehearsal.drills.scene import Scene
+from rehearsal.drills.scene import Scene, entrances
 from rehearsal.drills.stack import Stack
 from topology.model import Topology
 from topology.names import Edge
@@ -44,6 +44,8 @@ class Drill:
 
     `weakness` says of a topology why it cannot survive this, `obstacle` of a stack why it cannot be tried; both are
     empty where nothing stands against it. `controls` names safety features without which the judge must fail it.
+    `limits_at_the_edge` hold instead of `limits` where every application server is a load balancer that the world
+    sends to: what is on its way to a lost one is lost, whoever else is left.
     """
 
     name: str
@@ -54,6 +56,13 @@ class Drill:
     obstacle: Callable[[Stack], str] = possible
     controls: tuple[str, ...] = ()
     restored_within: float = RESTORED_WITHIN
+    limits_at_the_edge: Limits | None = None
+
+    def limits_for(self, topology: Topology) -> Limits:
+        """What a stack of this topology is held against."""
+        if self.limits_at_the_edge and all(server in entrances(topology) for server in topology.apps):
+            return self.limits_at_the_edge
+        return self.limits
 
 
 def single_load_balancer(topology: Topology) -> str:

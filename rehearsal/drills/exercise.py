@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import ExitStack
+from dataclasses import asdict
 from pathlib import Path
 
 from rehearsal.drills.drill import Drill, Result
 from rehearsal.drills.judge import Limits, judge
 from rehearsal.drills.outcome import Outcome
-from rehearsal.drills.safety import SAFETY, repair, switch_everything_on, without
+from rehearsal.drills.safety import SAFETY, Safety, repair, switch_everything_on, without
 from rehearsal.drills.scene import Scene
 from rehearsal.drills.stack import Stack
 from rehearsal.drills.timeline import timeline
@@ -31,6 +32,7 @@ def exercise(stack: Stack, drill: Drill, directory: Path, *, repeat: int = 1, sa
     if safety:
         # What a stack cannot survive anyway shows nothing of the feature.
         obstacle = obstacle or SAFETY[safety].obstacle(stack) or drill.weakness(stack.topology)
+        obstacle = obstacle or _not_judged(drill, stack, SAFETY[safety])
     if obstacle:
         yield Outcome(drill.name, drill.what, 1, Result.NOT_POSSIBLE, obstacle, without=safety)
         return
@@ -39,6 +41,13 @@ def exercise(stack: Stack, drill: Drill, directory: Path, *, repeat: int = 1, sa
         stack.wait_healthy(READY_SECONDS)
         place = directory / "-".join(filter(None, (drill.name, safety and f"without-{safety}", str(number))))
         yield _run(stack, drill, number, place, safety)
+
+
+def _not_judged(drill: Drill, stack: Stack, safety: Safety) -> str:
+    """Why the judge could not find the fault of a missing feature on this stack, or nothing."""
+    limits = asdict(drill.limits_for(stack.topology))
+    figures = [name.replace("_", " ") for name, limit in limits.items() if limit is None]
+    return next((f"on this stack {name} are not judged" for name in figures if safety.fault.startswith(name)), "")
 
 
 def _run(stack: Stack, drill: Drill, number: int, place: Path, safety: str) -> Outcome:
@@ -61,7 +70,7 @@ def _run(stack: Stack, drill: Drill, number: int, place: Path, safety: str) -> O
                 watch.mark("not as it must be")
         if watch.record is None:
             raise RehearsalError(f"drill {drill.name} recorded nothing")
-        verdict = judge(watch.record, Limits() if weakness else drill.limits)
+        verdict = judge(watch.record, Limits() if weakness else drill.limits_for(stack.topology))
         faults = [*trouble, *verdict.faults]
         result, reason = Result.PASSED, ""
         if faults:

@@ -13,11 +13,17 @@ from rehearsal.drills.waiting import wait_until
 from rehearsal.drills.watch import Watch
 from rehearsal.resources import Aws
 from rehearsal.shell import RehearsalError, run, tool_environment
+from topology.model import Server, Topology
 from topology.names import Edge
 
 BACK = 60.0
 """Seconds within which a site that survives answers again, far above every limit."""
 SWITCHOVER_SECONDS = 120.0
+
+
+def entrances(topology: Topology) -> tuple[Server, ...]:
+    """Load balancers that all serve at the same time; none where one address leads to one of them."""
+    return topology.load_balancers if topology.edge in (Edge.NLB, Edge.DNS) else ()
 
 
 class Scene:
@@ -69,10 +75,11 @@ class Scene:
         return next((server.name for server in balancers if str(server.address) in behind), balancers[0].name)
 
     def spare_app(self) -> str:
-        """An application server, if there is a choice neither the address's holder nor the primary."""
+        """An application server, if there is a choice neither a load balancer that serves now nor the primary."""
         names = [server.name for server in self.stack.topology.apps]
-        busy = (self.holder(), self.stack.primary())
-        return min(names, key=lambda name: ((name == busy[0]) * 2 + (name == busy[1]), names.index(name)))
+        serving = {self.holder(), *(server.name for server in entrances(self.stack.topology))}
+        primary = self.stack.primary()
+        return min(names, key=lambda name: ((name in serving) * 2 + (name == primary), names.index(name)))
 
     def lead_from(self, wanted: Callable[[str], bool]) -> str:
         """Make a database server that fulfils `wanted` the primary, before anything is broken; return its name.

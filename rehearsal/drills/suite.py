@@ -21,6 +21,9 @@ from rehearsal.drills.stack import Stack
 from rehearsal.shell import RehearsalError
 from rehearsal.up import read_topology
 
+LOG_WIDTH = 150
+"""Columns of a table that no terminal shows."""
+
 
 @dataclass(frozen=True)
 class Plan:
@@ -78,7 +81,8 @@ def run(daemon: Daemon, project: Path, plan: Plan, out: Console) -> bool:
     finally:
         if outcomes:
             found = summaries(outcomes)
-            out.print(table.of(found), "")
+            # In a log nothing is cut off.
+            out.print(table.of(found), "", width=None if out.is_terminal else LOG_WIDTH)
             where = page.write(plan.directory, stack.topology, found, plan.started)
             out.print(f"Report: {where}", highlight=False, soft_wrap=True)
     if plan.safety:

@@ -35,20 +35,23 @@ def line(outcome: Outcome) -> str:
 
 
 def of(summaries: Iterable[Summary]) -> Table:
-    """One row a drill: result, and of each figure the median, the slowest of twenty, and the worst of all runs."""
-    table = Table(box=None, pad_edge=False, header_style="bold")
+    """One row a drill with its figures; of several runs the median, the slowest of twenty, and the worst of all."""
+    summaries = tuple(summaries)
+    repeated = any(len(one.runs) > 1 for one in summaries)
+    table = Table(box=None, pad_edge=False, padding=(0, 1, 0, 0), header_style="bold")
     table.add_column("drill", no_wrap=True)
     table.add_column("result")
-    table.add_column("runs", justify="right")
-    for column in ("without writes (s)", "without reads (s)", "failed reads", "failed writes"):
-        table.add_column(f"{column}\np50 / p95 / worst", justify="right", no_wrap=True)
+    if repeated:
+        table.add_column("runs", justify="right")
+    for column in ("without\nwrites (s)", "without\nreads (s)", "failed\nreads", "failed\nwrites"):
+        table.add_column(column + "\np50 / p95 / worst" * repeated, justify="right", no_wrap=True)
     table.add_column("lost\nwrites", justify="right")
     for one in summaries:
         reason = f": {escape(one.reason)}" if one.result in {Result.CANNOT_SURVIVE, Result.NOT_POSSIBLE} else ""
         table.add_row(
             one.drill,
             f"[{COLOURS[one.result]}]{one.result}[/]{reason}",
-            str(len(one.runs)),
+            *([str(len(one.runs))] if repeated else []),
             _spread(one.spread("write_gap"), 2),
             _spread(one.spread("read_gap"), 2),
             _spread(one.spread("failed_reads"), 0),
@@ -61,7 +64,9 @@ def of(summaries: Iterable[Summary]) -> Table:
 def _spread(spread: Spread | None, digits: int) -> str:
     if spread is None:
         return ""
-    return " / ".join(f"{value:.{digits}f}" for value in (spread.p50, spread.p95, spread.worst))
+    values = (spread.p50, spread.p95, spread.worst)
+    # One run, or several that were alike: once says it.
+    return " / ".join(f"{value:.{digits}f}" for value in (values if len(set(values)) > 1 else values[:1]))
 
 
 def catalogue(drills: Iterable[Drill], features: Mapping[str, Safety]) -> Group:

@@ -17,6 +17,7 @@ from tests.app.fakes import FakeDatabase
 def _short_budgets(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("WRITE_BUDGET", "READ_BUDGET", "HEALTH_BUDGET", "CONFIRM_BUDGET"):
         monkeypatch.setattr(module, name, 0.2)
+    monkeypatch.setattr(module, "READ_ATTEMPTS", (0.03, 0.06))
     monkeypatch.setattr(module, "RETRY_PAUSE", 0.01)
 
 

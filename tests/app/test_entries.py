@@ -88,6 +88,15 @@ def test_reads_go_on_when_a_connection_breaks(entries, database):
     assert [entry.key for entry in found.entries] == ["k"]
 
 
+def test_a_request_is_not_kept_waiting_for_one_broken_connection(entries, database, monkeypatch):
+    database.add("k", "hello")
+    monkeypatch.setattr(entries, "_pause", None)  # who waits on it raises
+    database.break_queries = 1
+    assert [entry.key for entry in entries.after(0, 10).entries] == ["k"]
+    database.refuse_writes = 1
+    assert entries.add("other", "x").created
+
+
 def test_one_hung_reader_fails_neither_a_page_nor_a_health_check(entries, database):
     for _ in range(3):
         entries.probe()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import io
 import json
 import re
 from dataclasses import asdict, replace
@@ -13,10 +14,11 @@ from xml.etree import ElementTree
 
 import pytest
 from click.testing import CliRunner
+from rich.console import Console
 
 from operations.measured import Measured, measured, measured_rows
 from rehearsal.cli import main
-from rehearsal.drills import page
+from rehearsal.drills import page, table
 from rehearsal.drills.catalogue import DRILLS
 from rehearsal.drills.drill import Drill, Result, single_load_balancer
 from rehearsal.drills.exercise import control_holds, exercise
@@ -113,6 +115,23 @@ def test_several_runs_are_as_good_as_the_worst() -> None:
     assert len(one.measured) == 3
 
 
+@pytest.mark.parametrize("drills,runs,width", [(list(DRILLS), 1, 80), (["host-lost-with-load-balancer"], 3, 130)])
+def test_a_table_of_drills_fits_where_it_is_read(drills: list[str], runs: int, width: int) -> None:
+    console = Console(width=width, file=io.StringIO())
+    verdict = replace(judge(record()), write_gap=31.72, read_gap=27.37, failed_reads=618, failed_writes=785)
+    found = [
+        replace(outcome(), drill=name, number=number, verdict=replace(verdict, write_gap=30.0 + number))
+        for name in drills
+        for number in range(runs)
+    ]
+    console.print(table.of(summaries(found)))
+    printed = cast(io.StringIO, console.file).getvalue()
+    assert "…" not in printed
+    assert all(name in printed for name in drills)
+    assert ("p95" in printed) == (runs > 1)
+    assert ("31.00 / 32.00 / 32.00" in printed) == (runs > 1)
+
+
 @pytest.mark.parametrize("standalone", [False, True])
 def test_a_picture_is_svg_that_loads_nothing(standalone: bool) -> None:
     text = plot(outcome(), standalone=standalone)
@@ -200,12 +219,23 @@ def test_a_drill_judges_what_its_controls_must_fail_by(drill: Drill) -> None:
         assert not any(SAFETY[name].fault.startswith(field) for field in unjudged), name
 
 
+def test_failed_reads_are_judged_where_no_entrance_is_lost() -> None:
+    drill = DRILLS["application-host-lost"]
+    assert drill.limits_for(TOPOLOGIES["staging"]).failed_reads == 0
+    assert drill.limits_for(TOPOLOGIES["dev"]).failed_reads == 0
+    assert drill.limits_for(TOPOLOGIES["prod"]) == drill.limits_at_the_edge
+    assert drill.limits_for(TOPOLOGIES["five"]).failed_reads == 0
+
+
 def test_a_control_that_would_show_nothing_on_a_stack_is_not_tried(tmp_path: Path) -> None:
     balanced = SimpleNamespace(topology=TOPOLOGIES["prod"])
+    # Every application server of this stack is a load balancer that the world sends to.
+    unjudged = "on this stack failed reads are not judged"
     alone = SimpleNamespace(topology=SimpleNamespace(apps=[SimpleNamespace(name="server-1")]))
     for stack, drill, feature, why in (
         (balanced, "active-load-balancer-lost", "vrrp", "this stack has no floating address"),
         (alone, "application-killed", "retries", "single application server (server-1)"),
+        (balanced, "application-host-lost", "retries", unjudged),
     ):
         (found,) = exercise(cast(Stack, stack), DRILLS[drill], tmp_path, safety=feature)
         assert (found.result, found.reason) == (Result.NOT_POSSIBLE, why)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import pytest
 from hypothesis import HealthCheck, given, settings
 
@@ -9,8 +11,9 @@ from tests.userdata.haproxy_parser import parse
 from tests.userdata.topologies import OWN_APPLICATION, PRESET_SERVERS, build, preset, topologies
 from topology import ports
 from topology.names import Edge, Role
-from userdata.haproxy.files import CERTIFICATE, KEY, configuration, files
+from userdata.haproxy.files import CERTIFICATE, KEY, ROLE_CHECKS_PER_SECOND, configuration, files, role_check_interval
 from userdata.host.haproxy_reload import endpoints
+from userdata.keepalived.files import ADVERT_INTERVAL, DOWN_ADVERTS
 
 FEW = settings(max_examples=40, suppress_health_check=[HealthCheck.too_slow])
 
@@ -143,6 +146,23 @@ def test_writer_sessions_end_when_it_is_no_longer_the_writer():
     assert default[default.index("init-state") + 1] == "down"
     assert "/writer" in found["database_writer"].one("http-check")
     assert "/reader" in found["database_reader"].one("http-check")
+
+
+def test_a_lost_database_server_is_out_before_the_floating_address_has_moved():
+    default = sections(preset("active-passive"), "server-2")["database"]
+    wait = {
+        word: int(value.removesuffix("ms")) for word, value in pairwise(default.one("default-server")) if "ms" in value
+    }
+    connect = int(default.one("timeout", "connect")[0].removesuffix("ms"))
+    out = wait["inter"] + connect + wait["fastinter"] + connect
+    # The EC2 API takes time, too: a tenth of a second at the very least.
+    assert out <= 1000 * ADVERT_INTERVAL * DOWN_ADVERTS + 100
+
+
+@pytest.mark.parametrize("apps", [1, 3, 10, 50, 100])
+def test_role_checks_stay_bounded_however_many_application_servers_ask(apps):
+    checks = 2 * apps * 1000 / role_check_interval(apps)
+    assert checks <= ROLE_CHECKS_PER_SECOND
 
 
 @pytest.mark.parametrize("name,expected", [("reference", False), ("active-passive", False), ("active-active", True)])

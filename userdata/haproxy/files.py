@@ -24,6 +24,11 @@ CONNECTIONS_PER_CLIENT = 300
 CONNECTIONS = 4000
 REQUESTS_PER_APP_SERVER = 200
 
+# Every application server asks every database server twice (as writer, as reader) in each interval of milliseconds:
+# often, because a write waits for the answer, but a role check must not be asked more than so often a second.
+ROLE_CHECK_INTERVAL = 250
+ROLE_CHECKS_PER_SECOND = 100
+
 
 def files(topology: Topology, server: Server) -> Part:
     """The HAProxy part; empty on servers that are neither load balancer nor application server."""
@@ -73,6 +78,7 @@ def configuration(topology: Topology, server: Server) -> str:
         health=application.health if application else "/healthz",
         health_host=topology.domain or topology.stack,
         writers=topology.databases,
+        role_check_interval=role_check_interval(len(topology.apps)),
         readers=(*topology.databases, *topology.read_replicas),
         ports=ports,
         site=f"{paths.SITE_TLS}/",
@@ -80,6 +86,11 @@ def configuration(topology: Topology, server: Server) -> str:
         connections_per_client=CONNECTIONS_PER_CLIENT,
         requests_per_app_server=REQUESTS_PER_APP_SERVER,
     )
+
+
+def role_check_interval(apps: int) -> int:
+    """Milliseconds between two checks of a database server by one HAProxy, of which `apps` application servers ask."""
+    return max(ROLE_CHECK_INTERVAL, 2 * apps * 1000 // ROLE_CHECKS_PER_SECOND)
 
 
 def _certificate(topology: Topology) -> tuple[Secret, ...]:

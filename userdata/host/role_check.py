@@ -203,7 +203,7 @@ class Handler(BaseHTTPRequestHandler):
         self.wfile.write(content)
 
     def log_message(self, format: str, *args: Any) -> None:  # noqa: A002  as in the base class
-        """Nothing: every application server asks twice a second."""
+        """Nothing: every application server asks several times a second."""
 
 
 class Server(ThreadingHTTPServer):
