@@ -14,6 +14,7 @@ sys.path.insert(0, chdir)
 
 _loaded = set(sys.modules)
 
+from app.linger import linger  # noqa: E402
 from app.logs import configuration  # noqa: E402
 from app.settings import Settings  # noqa: E402
 
@@ -36,6 +37,7 @@ timeout = 30
 # One request a connection: a restart then meets no idle connection that HAProxy is about to use.
 # What is refused before it was accepted, HAProxy sends to another server.
 keepalive = 0
+post_request = linger
 # In memory, so that a slow disk cannot look like a hung worker.
 _memory = "/dev/shm"  # noqa: S108
 worker_tmp_dir = _memory if os.access(_memory, os.W_OK) else None

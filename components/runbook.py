@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from userdata.prometheus.runbook import DOCUMENT
+from userdata.prometheus.runbook import section
 
 # Anchor of a section: the symptoms (last parts of the alarms' names) that lead to it.
 SECTIONS = {
@@ -13,9 +13,7 @@ SECTIONS = {
     "monitoring-is-blind-or-mute": ("heartbeat",),
 }
 
-_ANCHORS = {symptom: anchor for anchor, symptoms in SECTIONS.items() for symptom in symptoms}
-
 
 def runbook(symptom: str) -> str:
     """Where the runbook says what to do. Raises KeyError for a symptom that it does not know."""
-    return f"{DOCUMENT}#{_ANCHORS[symptom]}"
+    return section(SECTIONS, symptom)

@@ -6,10 +6,10 @@ Times are seconds of CLOCK_MONOTONIC, which is one clock for all processes of th
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any, Generic, Literal, TypeVar
+from typing import Generic, Literal, TypeVar
 
 Kind = Literal["read", "write"]
 READ_REPLICA = "READ_REPLICA"
@@ -105,12 +105,3 @@ class Tail(Generic[Row]):
             self._at += len(whole) + len(newline)
             self._rows += [self._kind(**json.loads(line)) for line in whole.splitlines()]
         return list(self._rows)
-
-
-def read_lines(path: Path, kind: type[Row]) -> Iterator[Row]:
-    """Rows that `write_lines` wrote. A last line that was cut by the end of its writer is left out."""
-    with path.open(encoding="utf-8") as file:
-        for line in file:
-            if line.endswith("\n"):
-                found: dict[str, Any] = json.loads(line)
-                yield kind(**found)

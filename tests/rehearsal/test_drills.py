@@ -13,7 +13,7 @@ from rehearsal.drills.catalogue import DRILLS
 from rehearsal.drills.drill import Result
 from rehearsal.drills.exercise import control_holds
 from rehearsal.drills.judge import Limits
-from rehearsal.drills.record import Request, read_lines
+from rehearsal.drills.record import Request, Tail
 from rehearsal.drills.scene import Scene
 from rehearsal.drills.stack import Stack
 from rehearsal.drills.waiting import wait_until
@@ -47,7 +47,7 @@ def stack(place: Path) -> Iterator[Stack]:
 def refused_reads(place: Path) -> list[Request]:
     """Reads that the site itself answered with an error; what a busy machine's client gave up is none of them."""
     (file,) = place.rglob("requests.jsonl")
-    return [row for row in read_lines(file, Request) if row.kind == "read" and row.status >= 500]
+    return [row for row in Tail(file, Request).rows() if row.kind == "read" and row.status >= 500]
 
 
 @pytest.mark.parametrize("name", CORE)

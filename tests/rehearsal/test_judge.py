@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from rehearsal.drills.judge import Limits, gap, judge, two_writers
-from rehearsal.drills.record import Record, Request, Sample, Tail, read_lines, write_lines
+from rehearsal.drills.record import Record, Request, Sample, Tail, write_lines
 
 
 def write(at: float, key: str, status: int = 201, took: float = 0.01) -> Request:
@@ -102,14 +102,6 @@ def test_limits_are_held(limits: Limits) -> None:
     rows = (*CLEAN.requests, late, Request("read", 3, 4, 503))
     verdict = judge(replace(CLEAN, requests=rows), limits)
     assert len(verdict.faults) == 1
-
-
-def test_rows_survive_the_file_and_a_cut_last_line(tmp_path: Path) -> None:
-    file = tmp_path / "rows.jsonl"
-    write_lines(file, [write(0, "a"), write(1, "b")])
-    with file.open("a") as out:
-        out.write('{"kind": "wri')
-    assert list(read_lines(file, Request)) == [write(0, "a"), write(1, "b")]
 
 
 def test_what_is_new_in_a_file_is_read_once_it_is_whole(tmp_path: Path) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection, Mapping
+
 DOCUMENT = "docs/runbook.md"
 
 # Anchor of a section: the alerts that lead to it.
@@ -42,9 +44,15 @@ SECTIONS = {
     ),
 }
 
-_ANCHORS = {name: anchor for anchor, names in SECTIONS.items() for name in names}
+
+def section(sections: Mapping[str, Collection[str]], name: str) -> str:
+    """The runbook's section, of these, that `name` leads to. Raises KeyError when none does."""
+    for anchor, names in sections.items():
+        if name in names:
+            return f"{DOCUMENT}#{anchor}"
+    raise KeyError(name)
 
 
 def runbook(alert: str) -> str:
     """Where the runbook says what to do. Raises KeyError for an alert that it does not know."""
-    return f"{DOCUMENT}#{_ANCHORS[alert]}"
+    return section(SECTIONS, alert)

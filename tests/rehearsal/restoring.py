@@ -1,0 +1,63 @@
+"""What tests of backup and restore share: the operators' commands, and a look into the backup bucket."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from typing import Any
+
+import boto3
+
+from rehearsal.daemon import ROOT
+from rehearsal.drills.stack import Stack
+from tests.rehearsal.stack import status
+from topology import names
+
+ACCOUNT = "123456789012"
+
+
+def operations(stack: Stack, *words: str, timeout: float = 300) -> subprocess.CompletedProcess[str]:
+    """Run a command of an operator."""
+    found = status(stack)
+    environment = {
+        "PATH": "/usr/bin:/bin",
+        "AWS_ENDPOINT_URL": found["endpoint"],
+        "AWS_REGION": found["region"],
+        "AWS_DEFAULT_REGION": found["region"],
+        "AWS_ACCESS_KEY_ID": "rehearsal",
+        "AWS_SECRET_ACCESS_KEY": "rehearsal",
+    }
+    command = [sys.executable, "-m", "operations", *words, "--stack", stack.name]
+    return subprocess.run(
+        command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=timeout, check=False
+    )
+
+
+def text(done: subprocess.CompletedProcess[str]) -> str:
+    assert "Traceback" not in done.stdout + done.stderr
+    return done.stdout + done.stderr
+
+
+def bucket(stack: Stack) -> tuple[Any, str]:
+    found = status(stack)
+    client = boto3.client(
+        "s3",
+        endpoint_url=found["endpoint"],
+        region_name=found["region"],
+        aws_access_key_id="rehearsal",
+        aws_secret_access_key="rehearsal",
+    )
+    return client, names.backup_bucket(stack.name, ACCOUNT, found["region"])
+
+
+def objects(stack: Stack, prefix: str, suffix: str) -> list[str]:
+    client, name = bucket(stack)
+    pages = client.get_paginator("list_objects_v2").paginate(Bucket=name, Prefix=prefix)
+    keys = [item["Key"] for page in pages for item in page.get("Contents", [])]
+    return [key for key in keys if key.endswith(suffix)]
+
+
+def history(stack: Stack) -> str:
+    """Prefix of what the database ships now; a restore of the stack itself begins another one."""
+    numbers = {key.split("/")[1] for key in objects(stack, "data/", ".json")} - {"claims"}
+    return f"data/{max(numbers)}"
