@@ -81,8 +81,7 @@ def run(daemon: Daemon, project: Path, plan: Plan, out: Console) -> bool:
     finally:
         if outcomes:
             found = summaries(outcomes)
-            # In a log nothing is cut off.
-            out.print(table.of(found), "", width=None if out.is_terminal else LOG_WIDTH)
+            (out if out.is_terminal else Console(file=out.file, width=LOG_WIDTH)).print(table.of(found), "")
             where = page.write(plan.directory, stack.topology, found, plan.started)
             out.print(f"Report: {where}", highlight=False, soft_wrap=True)
     if plan.safety:

@@ -24,8 +24,8 @@ CONNECTIONS_PER_CLIENT = 300
 CONNECTIONS = 4000
 REQUESTS_PER_APP_SERVER = 200
 
-# Every application server asks every database server twice (as writer, as reader) in each interval of milliseconds:
-# often, because a write waits for the answer, but a role check must not be asked more than so often a second.
+# In each interval of milliseconds every application server asks every database server once as reader and, as long as it
+# is not the writer, twice as writer: often, because a write waits for the answer, but no role check more than so often.
 ROLE_CHECK_INTERVAL = 250
 ROLE_CHECKS_PER_SECOND = 100
 
@@ -90,7 +90,7 @@ def configuration(topology: Topology, server: Server) -> str:
 
 def role_check_interval(apps: int) -> int:
     """Milliseconds between two checks of a database server by one HAProxy, of which `apps` application servers ask."""
-    return max(ROLE_CHECK_INTERVAL, 2 * apps * 1000 // ROLE_CHECKS_PER_SECOND)
+    return max(ROLE_CHECK_INTERVAL, 3 * apps * 1000 // ROLE_CHECKS_PER_SECOND)
 
 
 def _certificate(topology: Topology) -> tuple[Secret, ...]:

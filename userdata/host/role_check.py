@@ -24,7 +24,7 @@ from .database import Connection, Database, Facts
 from .database_state import DatabaseState, observe, read_view
 from .replica_state import ReplicaState, observe_replica
 
-CACHE = 0.2
+CACHE = 0.1
 QUERY_SECONDS = 0.5
 
 # mysqld, or the whole machine, stood still for longer than this: meanwhile its group may have elected another
