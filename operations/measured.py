@@ -23,7 +23,9 @@ class Spread:
     worst: float
 
     def __str__(self) -> str:
-        return f"{self.p50:g} / {self.p95:g} / {self.worst:g}"
+        values = (self.p50, self.p95, self.worst)
+        # One run, or several that were alike: once says it.
+        return " / ".join(f"{value:g}" for value in (values if len(set(values)) > 1 else values[:1]))
 
 
 @dataclass(frozen=True)
