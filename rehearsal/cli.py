@@ -98,11 +98,25 @@ def main() -> None:
     type=click.IntRange(0, 65535),
     help="Port of 127.0.0.1 with the live page of the stack; 0 for none.  [default: 8444]",
 )
-def up(daemon: Daemon, port: int | None, http_port: int | None, project: Path, page_port: int | None) -> None:
+@click.option(
+    "--artifact",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="The .tar.gz of the stack's own application, which is in no bucket here.",
+)
+def up(
+    daemon: Daemon,
+    port: int | None,
+    http_port: int | None,
+    project: Path,
+    page_port: int | None,
+    artifact: Path | None,
+) -> None:
     """Start a stack and wait until it is verified healthy; on a running stack apply what changed."""
     from rehearsal import up as starting  # noqa: PLC0415  (brings the topology and Pulumi)
 
-    request = starting.Request(daemon.stack, project.resolve(), port, http_port, page_port)
+    request = starting.Request(
+        daemon.stack, project.resolve(), port, http_port, page_port, artifact and artifact.resolve()
+    )
     starting.up(request, Console())
 
 

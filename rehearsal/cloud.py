@@ -22,7 +22,7 @@ from moto.moto_server.werkzeug_app import (
 )
 from werkzeug.serving import BaseWSGIServer, make_server
 
-from rehearsal import balancer_spec, cloud_patches, notification_patch, target_health_patch
+from rehearsal import balancer_spec, cloud_patches, notification_patch, target_health_patch, zone_patch
 from rehearsal.shell import RehearsalError
 from rehearsal.view import Disk, Group, GroupRule, Instance, View
 
@@ -59,6 +59,7 @@ class Cloud:
         self.lock = threading.RLock()
         cloud_patches.install(managed, start_command)
         target_health_patch.install(target_states)
+        zone_patch.install()
         notification_patch.install(tell)
         self._dispatch = DomainDispatcherApplication(create_backend_app)
         self._servers: list[tuple[BaseWSGIServer, threading.Thread]] = []

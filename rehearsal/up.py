@@ -16,7 +16,7 @@ from types import FrameType
 
 from rich.console import Console
 
-from rehearsal import configuration, image, report, requirements
+from rehearsal import account, configuration, image, report, requirements
 from rehearsal.daemon import Daemon
 from rehearsal.display import Display, choose
 from rehearsal.shell import RehearsalError
@@ -46,6 +46,8 @@ class Request:
     https_port: int | None = None
     http_port: int | None = None
     page_port: int | None = None
+    artifact: Path | None = None
+    """What stands for the application's artifact in the emulated S3; None where it is there already."""
 
 
 def read_topology(project: Path, stack: str) -> Topology:
@@ -68,6 +70,7 @@ def up(request: Request, out: Console) -> None:
     topology = read_topology(request.project, request.stack)
     with daemon.exclusive(), _interruptible(), choose() as display:
         fresh = not daemon.running
+        account.check(topology, request.artifact, fresh=fresh)
         if not fresh:
             _check_unchanged(daemon, request, topology)
         try:
@@ -75,7 +78,7 @@ def up(request: Request, out: Console) -> None:
                 _start(daemon, request, topology, display)
             daemon.ask("draw", project=str(request.project))
             display.phase("Running the program")
-            _run_program(daemon, request, display)
+            _run_program(daemon, request, topology, display)
             display.phase("Asking the servers")
             status = _settled(daemon)
         except KeyboardInterrupt:
@@ -150,13 +153,16 @@ def _check_unchanged(daemon: Daemon, request: Request, topology: Topology) -> No
         )
 
 
-def _run_program(daemon: Daemon, request: Request, display: Display) -> None:
+def _run_program(daemon: Daemon, request: Request, topology: Topology, display: Display) -> None:
     import pulumi  # noqa: PLC0415  (a second; only `up` needs it)
 
     from rehearsal import program  # noqa: PLC0415
+    from rehearsal.resources import Aws  # noqa: PLC0415
 
     os.chdir(request.project)  # as Pulumi does
     endpoint = daemon.ask("ping")["endpoint"]
+    client = Aws(endpoint, topology.region, request.project, display.say).client
+    provided = account.provide(topology, client, request.artifact)
     try:
         result = program.run(request.project, request.stack, endpoint, daemon.state, display.event, display.say)
     except RehearsalError:
@@ -169,7 +175,7 @@ def _run_program(daemon: Daemon, request: Request, display: Display) -> None:
         raise RehearsalError(f"the program failed: {type(error).__name__}: {error} (details: {log})") from error
     certificate = result.outputs.get("caCertificate")
     if certificate:
-        daemon.ca_file.write_text(certificate)
+        daemon.ca_file.write_text(certificate.rstrip() + "\n" + provided)
 
 
 def _status(daemon: Daemon) -> report.Status:

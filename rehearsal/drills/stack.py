@@ -94,7 +94,9 @@ class Stack:
         return [str(address) for address in self.daemon.ask("ping")["addresses"]]
 
     def site_name(self) -> str | None:
-        """The DNS name that the site's certificate carries in the place of addresses (a load balancer's), if any."""
+        """The DNS name that the site's certificate carries in the place of addresses, if any."""
+        if self.topology.tls.mode == "provided":
+            return self.topology.domain or "localhost"
         names = self.daemon.ask("ping")["names"]
         return str(names[0]) if names else None
 
