@@ -125,9 +125,14 @@ class Machine:
                     process.wait(timeout)
             self.kill()
 
+    def freeze(self) -> None:
+        """Stop every process, in a moment: what `kill` begins with. Several hosts that lose power at once begin so."""
+        self._cgroup.freeze()
+
     def kill(self) -> None:
         """Cut the power: not a packet and not a block more. No error when the host is off."""
         with self._lock:
+            self.freeze()
             self.fabric.unplug(self.name)
             leader, self._leader = self._leader, None
             if leader is not None and is_leader(leader):

@@ -215,9 +215,12 @@ class Supervisor:
             raise ValueError(f"unknown action {action!r}")
         for server in servers:
             self.reconciler.hold(server, held=action != "start")
-        # All at the same moment: one thread each.
+        hosts = [self.reconciler.hosts[server] for server in servers]
+        # The last one must not write down in peace what it heard while the others were being cut off.
+        for host in hosts if action == "kill" else ():
+            host.machine.freeze()
         with ThreadPoolExecutor(max_workers=len(servers)) as pool:
-            list(pool.map(lambda server: self._switch(self.reconciler.hosts[server], str(action)), servers))
+            list(pool.map(lambda host: self._switch(host, str(action)), hosts))
         return {}
 
     def _switch(self, host: Host, action: str) -> None:

@@ -138,6 +138,25 @@ def test_a_power_cut_loses_what_was_not_synced_and_nothing_else(first):
     first.run("umount", "/mnt", check=True)
 
 
+def test_a_frozen_host_stands_still_until_it_is_killed(first):
+    count = "n=0; while sleep 0.01; do n=$((n + 1)); echo $n > /run/counter; done"
+    first.run("systemd-run", "--unit=counter", "sh", "-c", count, check=True)
+    counter = Path(f"/proc/{first.leader}/root/run/counter")
+
+    def still():
+        before = counter.read_text()
+        time.sleep(0.2)
+        return counter.read_text() == before
+
+    until(counter.exists)
+    assert not still()
+    first.freeze()
+    assert still()
+    assert still()
+    first.kill()
+    assert first.power is Power.OFF
+
+
 def test_an_orderly_stop_syncs(first):
     first.run("sh", "-c", f"mount {BY_ID} /mnt && echo orderly > /mnt/orderly", check=True)
     first.stop()
