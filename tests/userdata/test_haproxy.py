@@ -87,6 +87,8 @@ def test_an_application_without_its_way_to_the_database_does_not_stay(name, serv
     unit = next(file.content for file in part.files if file.path.endswith("haproxy.service.d/tripod.conf"))
     tied = {"PropagatesStopTo=tripod-app.service", "Wants=tripod-app.service"} & set(unit.splitlines())
     assert len(tied) == (2 if topology.server(server).has(Role.APP) else 0)
+    # Else a crash would be a stop.
+    assert "RestartMode=direct" in unit.splitlines()
 
 
 def test_the_health_that_the_edge_sees_turns_bad_while_draining():
