@@ -12,7 +12,7 @@ from rehearsal.drills.waiting import wait_until
 pytestmark = pytest.mark.rehearsal
 
 HAPROXY, APP = "haproxy.service", "tripod-app.service"
-NORMAL = "/run/systemd/system/haproxy.service.d/zz-test.conf"
+TIED = "/run/systemd/system/haproxy.service.d/zz-test.conf"
 
 
 def main_pid(stack: Stack, server: str, unit: str) -> int:
@@ -39,7 +39,7 @@ def balancer(reference: Stack) -> Iterator[str]:
     """A load balancer with an application, and the stack whole again afterwards."""
     server = reference.topology.load_balancers[0].name
     yield server
-    reference.exec(server, "rm", "-f", NORMAL)
+    reference.exec(server, "rm", "-f", TIED)
     reference.exec(server, "systemctl", "daemon-reload")
     reference.wait_healthy()
 
@@ -50,10 +50,25 @@ def test_the_application_lives_through_a_crash_of_haproxy(reference: Stack, bala
     assert main_pid(reference, balancer, APP) == before
 
 
-def test_without_the_setting_systemd_stops_it(reference: Stack, balancer: str) -> None:
-    """The negative control: RestartMode=normal is systemd's default."""
+def test_a_planned_stop_stops_it_and_a_start_brings_it_back(reference: Stack, balancer: str) -> None:
+    reference.exec(balancer, "systemctl", "stop", HAPROXY, timeout=60)
+    try:
+        assert main_pid(reference, balancer, APP) == 0
+    finally:
+        reference.exec(balancer, "systemctl", "start", HAPROXY)
+    wait_until("the application is back", lambda: main_pid(reference, balancer, APP) != 0, timeout=30)
+
+
+def test_after_a_restart_it_runs(reference: Stack, balancer: str) -> None:
     before = main_pid(reference, balancer, APP)
-    text = "printf '[Service]\\nRestartMode=normal\\n' > " + NORMAL
-    reference.exec(balancer, "sh", "-ec", f"mkdir -p $(dirname {NORMAL}); {text}; systemctl daemon-reload")
+    reference.exec(balancer, "systemctl", "restart", HAPROXY, timeout=60)
+    wait_until("another application process", lambda: main_pid(reference, balancer, APP) not in (0, before), timeout=30)
+
+
+def test_tied_by_systemd_it_would_stop(reference: Stack, balancer: str) -> None:
+    """The negative control: systemd takes a crash for a stop."""
+    before = main_pid(reference, balancer, APP)
+    text = f"printf '[Unit]\\nPropagatesStopTo={APP}\\n' > {TIED}"
+    reference.exec(balancer, "sh", "-ec", f"mkdir -p $(dirname {TIED}); {text}; systemctl daemon-reload")
     crash(reference, balancer)
     wait_until("another application process", lambda: main_pid(reference, balancer, APP) not in (0, before), timeout=30)

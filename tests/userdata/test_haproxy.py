@@ -76,7 +76,7 @@ def test_a_load_balancer_with_a_peer_drains_before_it_stops(name, seconds):
     topology = preset(name)
     part = files(topology, topology.server("server-1"))
     unit = next(file.content for file in part.files if file.path.endswith("haproxy.service.d/tripod.conf"))
-    stops = [line.split()[-1] for line in unit.splitlines() if line.startswith("ExecStop=")]
+    stops = [line.split()[-1] for line in unit.splitlines() if "host.haproxy_drain" in line]
     assert stops == ([seconds] if seconds else [])
 
 
@@ -85,10 +85,12 @@ def test_an_application_without_its_way_to_the_database_does_not_stay(name, serv
     topology = preset(name)
     part = files(topology, topology.server(server))
     unit = next(file.content for file in part.files if file.path.endswith("haproxy.service.d/tripod.conf"))
-    tied = {"PropagatesStopTo=tripod-app.service", "Wants=tripod-app.service"} & set(unit.splitlines())
+    stop = "ExecStop=/usr/bin/systemctl stop tripod-app.service"
+    start = "ExecStartPost=-/usr/bin/systemctl start --no-block tripod-app.service"
+    tied = {stop, start} & set(unit.splitlines())
     assert len(tied) == (2 if topology.server(server).has(Role.APP) else 0)
-    # Else a crash would be a stop.
-    assert "RestartMode=direct" in unit.splitlines()
+    # For that a crash would be a stop, too.
+    assert "PropagatesStopTo" not in unit.replace("Not PropagatesStopTo", "")
 
 
 def test_the_health_that_the_edge_sees_turns_bad_while_draining():
