@@ -8,25 +8,21 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable
-from datetime import UTC, datetime, timedelta
-from ipaddress import ip_address
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
 from botocore.exceptions import ClientError
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
+from cryptography.hazmat.primitives import serialization
 
+from rehearsal.resources import tls
 from rehearsal.shell import RehearsalError
 from topology.model import Application, Tls, Topology
 
 Client = Callable[[str], Any]
 """From the name of an AWS service to a client of it."""
 
-CERTIFICATE_DAYS = 90
+CERTIFICATE_HOURS = 90 * 24
 """As long as a certificate of Let's Encrypt: far from what alerts."""
 
 
@@ -113,37 +109,28 @@ def _exists(s3: Any, bucket: str, key: str) -> bool:
     return True
 
 
-def _certificate(tls: Tls, domain: str | None, ssm: Any) -> str:
-    names = (tls.certificate_parameter, tls.key_parameter)
+def _certificate(settings: Tls, domain: str | None, ssm: Any) -> str:
+    names = (settings.certificate_parameter, settings.key_parameter)
     found = ssm.get_parameters(Names=list(names), WithDecryption=True)["Parameters"]
     there = {parameter["Name"]: str(parameter["Value"]) for parameter in found}
     if len(there) < len(names):
         for name, value in zip(names, _self_signed(domain), strict=True):
             ssm.put_parameter(Name=name, Value=value, Type="SecureString", Overwrite=True)
             there[str(name)] = value
-    return there[str(tls.certificate_parameter)]
+    return there[str(settings.certificate_parameter)]
 
 
 def _self_signed(domain: str | None) -> tuple[str, str]:
     """Certificate and key in PEM, for the domain and for this machine's way in."""
-    key = ec.generate_private_key(ec.SECP256R1())
-    subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "Rehearsal")])
-    names: list[x509.GeneralName] = [x509.DNSName(name) for name in (domain, "localhost") if name]
-    now = datetime.now(UTC)
-    certificate = (
-        x509.CertificateBuilder()
-        .subject_name(subject)
-        .issuer_name(subject)
-        .public_key(key.public_key())
-        .serial_number(x509.random_serial_number())
-        .not_valid_before(now - timedelta(hours=1))
-        .not_valid_after(now + timedelta(days=CERTIFICATE_DAYS))
-        .add_extension(x509.SubjectAlternativeName([*names, x509.IPAddress(ip_address("127.0.0.1"))]), critical=False)
-        .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
-        .add_extension(x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH]), critical=False)
-        .sign(key, hashes.SHA256())
-    )
-    private = key.private_bytes(
-        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
-    )
-    return certificate.public_bytes(serialization.Encoding.PEM).decode(), private.decode()
+    key = tls.generate({"algorithm": "ECDSA", "ecdsaCurve": "P256"})
+    inputs = {
+        "subject": {"commonName": "Rehearsal"},
+        "dnsNames": [name for name in (domain, "localhost") if name],
+        "ipAddresses": ["127.0.0.1"],
+        "validityPeriodHours": CERTIFICATE_HOURS,
+        "isCaCertificate": True,
+        "allowedUses": ["server_auth"],
+    }
+    private = tls.pem(key, serialization.PrivateFormat.PKCS8)
+    made = tls.SelfSignedCert.certificate({**inputs, "privateKeyPem": private})
+    return str(made["certPem"]), private

@@ -196,9 +196,11 @@ class SelfSignedCert(Kind):
 
     replace_on = CERTIFICATE
 
-    def create(self, name: str, inputs: Inputs) -> Outcome:  # noqa: ARG002
+    @staticmethod
+    def certificate(inputs: Inputs) -> Outputs:
+        """What `sign` makes of the key in `inputs`, for itself."""
         key = load_key(inputs["privateKeyPem"])
-        outputs = sign(
+        return sign(
             name=subject(inputs),
             issuer=subject(inputs),
             public_key=key.public_key(),
@@ -206,7 +208,9 @@ class SelfSignedCert(Kind):
             names=alternative_names(inputs),
             inputs=inputs,
         )
-        return Outcome(str(x509.random_serial_number()), outputs)
+
+    def create(self, name: str, inputs: Inputs) -> Outcome:  # noqa: ARG002
+        return Outcome(str(x509.random_serial_number()), self.certificate(inputs))
 
     def update(self, resource_id: str, old: Inputs, new: Inputs) -> Outputs:  # noqa: ARG002
         return {}
