@@ -28,7 +28,7 @@ CONFIRM_BUDGET = 1.0
 WRITE_ATTEMPT = 3.0
 WRITE_PATIENCE = 1.0
 READ_ATTEMPTS = (0.3, 0.6)
-RETRY_PAUSE = 0.1
+RETRY_PAUSE = 0.05
 
 INSERT = (
     "INSERT INTO entries (`key`, text, written_by)"

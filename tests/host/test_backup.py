@@ -20,6 +20,7 @@ from userdata.host.gtid import GtidSet
 from userdata.host.identity import Identity
 
 UUID = "6f2a0d0e-6f0e-4f57-9d1b-7a7b5f6d3c11"
+SERVERS = {f"server-{number}": f"0000000{number}-6f0e-4f57-9d1b-7a7b5f6d3c11" for number in (1, 2)}
 
 
 def gtids(text: str) -> GtidSet:
@@ -39,7 +40,9 @@ def log(server: str, number: int, previous: str, own: str) -> ShippedLog:
     first, _, last = own.partition("-")
     times = int(first) * 10, int(last or first) * 10
     name = f"binlog.{number:06d}"
-    return ShippedLog(server, UUID, name, gtids(previous), gtids(own), *times, stored(f"{server}/{name}.zst"))
+    return ShippedLog(
+        server, SERVERS[server], name, gtids(previous), gtids(own), *times, stored(f"{server}/{name}.zst")
+    )
 
 
 BACKUPS = [backup("old", "1-10", 100), backup("new", "1-30", 300)]
@@ -126,6 +129,45 @@ def test_an_exact_set_takes_a_backup_within_it_and_what_lacks():
 def test_a_transaction_that_nobody_has_is_refused():
     with pytest.raises(BackupError, match=f"{UUID}:99"):
         chosen(Target(gtid=gtids("99")))
+
+
+OUTSIDE = SERVERS["server-2"]
+
+
+def test_what_a_member_wrote_outside_its_group_is_left_out():
+    """Its log has it under the server's own UUID; what the server wrote before and after that is the group's."""
+    mixed = log("server-2", 1, "1-30", "31-40")
+    mixed = replace(mixed, gtids=mixed.gtids | GtidSet.parse(f"{OUTSIDE}:1-3"))
+    after = log("server-2", 2, "1-40", "41-60")
+    after = replace(after, previous=after.previous | GtidSet.parse(f"{OUTSIDE}:1-3"))
+    present = {mixed.stored.key, after.stored.key}
+    found = plan(BACKUPS, [mixed, after], present, Target())
+    assert str(found.outside) == f"{OUTSIDE}:1-3"
+    assert [str(one.gtids) for one in found.logs] == [f"{UUID}:31-40", f"{UUID}:41-60"]
+    with pytest.raises(BackupError, match=f"{OUTSIDE}:2 was written outside the group"):
+        plan(BACKUPS, [mixed, after], present, Target(gtid=GtidSet.parse(f"{OUTSIDE}:2")))
+    alone = replace(mixed, gtids=GtidSet.parse(f"{OUTSIDE}:1-3"))
+    assert plan(BACKUPS, [alone], {alone.stored.key}, Target()).logs == ()
+    assert plan(BACKUPS, [alone], set(), Target()).logs == (), "nothing is lost with such an object"
+
+
+@pytest.mark.parametrize("known_by", ["another server's log", "before another server's log", "a backup"])
+def test_what_others_had_too_is_no_write_outside_the_group(known_by: str):
+    """A group that began with a server's own transactions holds them everywhere."""
+    theirs = GtidSet.parse(f"{OUTSIDE}:1-3")
+    own = log("server-2", 1, "1-30", "31-40")
+    own = replace(own, gtids=own.gtids | theirs)
+    other = log("server-1", 1, "1-30", "31-40")
+    backups = list(BACKUPS)
+    if known_by == "a backup":
+        backups = [replace(one, gtids=one.gtids | theirs) for one in backups]
+    elif known_by == "another server's log":
+        other = replace(other, gtids=other.gtids | theirs)
+    else:
+        other = replace(other, previous=other.previous | theirs)
+    found = plan(backups, [own, other], {own.stored.key}, Target())
+    assert not found.outside
+    assert [one.server for one in found.logs] == ["server-2"]
 
 
 @given(st.sets(st.integers(0, 11)), st.integers(100, 620))

@@ -167,6 +167,54 @@ def test_a_change_is_seen_when_the_answer_is_stale(ask, mysqld):
     assert ask("/writer") == (503, {"ok": False, "reason": "member is ERROR", "server": "server-1"})
 
 
+def test_a_known_no_is_held_back_until_it_becomes_a_yes(ask, mysqld, monkeypatch):
+    monkeypatch.setattr(role_check, "KNOWN", 0.2)
+    monkeypatch.setattr(role_check, "HOLD", 5.0)
+    mysqld.state = offline("server-1", state="RECOVERING")
+    first = time.monotonic()
+    assert ask("/writer")[0] == 503
+    assert ask("/writer")[0] == 503, "HAProxy needs two to take a server out"
+    assert time.monotonic() - first < 0.2
+    time.sleep(0.25)
+    answers = []
+    thread = threading.Thread(target=lambda: answers.append((ask("/writer"), time.monotonic())))
+    thread.start()
+    time.sleep(0.3)
+    assert not answers, "held back"
+    assert ask("/reader")[0] == 503, "others do not wait for it"
+    mysqld.state, elected = online("server-1", "server-1", ALL), time.monotonic()
+    thread.join()
+    (answer, at) = answers[0]
+    assert answer[0] == 200
+    assert at - elected < 1
+    mysqld.state = offline("server-1", state="ERROR")
+    time.sleep(CACHE * 1.1)
+    lost = time.monotonic()
+    assert ask("/writer")[0] == 503
+    assert time.monotonic() - lost < 1, "the first no after a yes comes at once"
+
+
+def test_a_known_no_is_not_held_back_for_ever(ask, mysqld, monkeypatch):
+    monkeypatch.setattr(role_check, "KNOWN", 0.0)
+    monkeypatch.setattr(role_check, "HOLD", 0.2)
+    mysqld.faults = [pymysql.OperationalError(2003, "refused")] * 50
+    assert ask("/writer")[0] == 503
+    began = time.monotonic()
+    assert ask("/writer")[0] == 503
+    assert 0.2 <= time.monotonic() - began < 3
+
+
+def test_a_client_that_left_is_nothing_to_write_about(probe, capfd):
+    server = Server(("127.0.0.1", 0), probe, lambda: DATABASE)
+    with server:
+        for error, said in ((BrokenPipeError(), False), (KeyError("x"), True)):
+            try:
+                raise error
+            except (OSError, KeyError):
+                server.handle_error(None, ("127.0.0.1", 1))
+            assert ("Traceback" in capfd.readouterr().err) is said
+
+
 def test_a_restarted_mysqld_is_asked_again_at_once(probe, mysqld):
     probe.ask()
     time.sleep(CACHE * 1.1)

@@ -19,6 +19,7 @@ from rehearsal.drills.stack import Stack
 from rehearsal.drills.waiting import wait_until
 from rehearsal.drills.watch import Watch, watching
 from rehearsal.shell import RehearsalError
+from tests.rehearsal.astray import kill_mysqld, let_it_write, make_anew, wait_refused, write_astray
 from tests.rehearsal.stack import rehearsal, status
 
 pytestmark = pytest.mark.rehearsal
@@ -135,10 +136,6 @@ def test_exactly_the_declared_flows_are_open(stack: Stack, project_directory: Pa
     assert done.returncode == 0, done.stdout + done.stderr
 
 
-def kill_mysqld(stack: Stack, server: str) -> None:
-    stack.exec(server, "systemctl", "kill", "--signal=SIGKILL", "--kill-whom=main", "mysql.service")
-
-
 def test_a_killed_primary_costs_seconds_and_no_acknowledged_write(stack: Stack, tmp_path: Path) -> None:
     old = stack.primary()
     with watching(stack, tmp_path) as watch:
@@ -188,45 +185,16 @@ def test_all_hosts_switched_off_and_on_lose_nothing(stack: Stack, site: str) -> 
     post(stack, site, "after-the-outage")
 
 
-WRITE = "INSERT INTO app.entries (text, `key`, written_by) VALUES ('astray', 'astray', 'astray')"
-SETTING = "/etc/mysql/mysql.conf.d"
-
-
-def write_astray(stack: Stack, server: str, timeout: float) -> bool:
-    """Restart mysqld outside its group and try to write to it at once, past HAProxy, as its root."""
-    stack.exec(server, "systemctl", "stop", "tripod-group.service")
-    kill_mysqld(stack, server)
-    deadline = time.monotonic() + timeout
-    while time.monotonic() < deadline:
-        try:
-            stack.query(server, WRITE)
-        except RehearsalError as error:
-            if "super-read-only" in str(error):
-                return False
-            time.sleep(0.1)
-        else:
-            return True
-    raise AssertionError(f"mysqld of {server} did not come back")
-
-
 def test_outside_its_group_a_member_takes_no_write_and_without_the_setting_it_would(stack: Stack) -> None:
     server = stack.replicas()[-1]
     assert not write_astray(stack, server, 60)
 
     # The negative control: the same without super_read_only at boot.
-    files = stack.exec(server, "grep", "-rl", "super_read_only", SETTING).stdout.split()
-    assert files
-    stack.exec(server, "sed", "-i", "s/^ *super_read_only.*//; s/^ *super-read-only.*//", *files)
+    let_it_write(stack, server)
     assert write_astray(stack, server, 60)
 
     # What only this server holds must never enter the group, nor be thrown away by a program.
-    stack.exec(server, "systemctl", "start", "tripod-group.service")
-
-    def refused() -> bool:
-        said = stack.exec(server, "journalctl", "-u", "tripod-group.service", "-n", "50", "--no-pager").stdout
-        return "must not join" in said
-
-    wait_until("the errant member is refused", refused, timeout=60, details=lambda: stack.journals([server]))
+    wait_refused(stack, server)
     assert not stack.query(
         server, "SELECT 1 FROM performance_schema.replication_group_members WHERE member_state='ONLINE'"
     )
@@ -236,21 +204,13 @@ def test_a_server_with_an_empty_data_directory_joins_by_clone(stack: Stack, site
     """Follows the test above, which left one member that must not join as it is."""
     server = next(name for name in stack.databases if stack.member(name).member_state != "ONLINE")
     post(stack, site, "before-the-clone")
-    stack.exec(server, "systemctl", "stop", "tripod-group.service", "mysql.service")
-    stack.exec(server, "find", "/var/lib/mysql", "-mindepth", "1", "-delete")
-    # A power cut would bring back what was not yet on the disk, deleted files too.
-    stack.exec(server, "sync")
-    stack.power("kill", server)
-    stack.power("start", server)
-    stack.wait_whole(240)
+    make_anew(stack, server)
     assert stack.member(server).super_read_only
     assert stack.query(server, "SELECT state FROM performance_schema.clone_status")[0]["state"] == "Completed"
     assert not stack.query(server, "SELECT 1 FROM app.entries WHERE `key` = 'astray'")
     assert stack.query(server, "SELECT 1 FROM app.entries WHERE `key` = 'before-the-clone'")
     # One group: every member executed the same transactions.
     assert len({stack.member(name).gtid_executed for name in stack.databases}) == 1
-    stack.exec(server, "tripod", "apply")
-    stack.wait_healthy()
 
 
 def test_applying_again_changes_nothing(stack: Stack) -> None:

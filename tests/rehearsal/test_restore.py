@@ -14,6 +14,7 @@ import pytest
 from rehearsal.drills.stack import Stack
 from rehearsal.drills.waiting import wait_until
 from rehearsal.drills.watch import KEYS, Watch, watching
+from tests.rehearsal.astray import let_it_write, make_anew, wait_refused, write_astray
 from tests.rehearsal.restoring import bucket, history, objects, operations, text
 from tests.rehearsal.stack import REFERENCE, running
 
@@ -24,13 +25,37 @@ METRIC = "tripod_last_verified_restore_timestamp_seconds"
 
 @pytest.fixture(scope="module")
 def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
-    # Not the one of all scenarios: some of those let a member take writes outside its group.
     with running(tmp_path_factory.mktemp("restore"), "test", REFERENCE) as found:
         yield found
 
 
 def acknowledged(watch: Watch) -> list[Any]:
     return [row for row in watch.requests() if row.kind == "write" and row.ok]
+
+
+def test_a_write_outside_the_group_is_no_part_of_a_restore(stack: Stack) -> None:
+    """It is shipped, since it is in a binary log, and its row would collide with one of the group's."""
+    made = operations(stack, "backup", "now")
+    assert made.returncode == 0, text(made)
+    server = stack.replicas()[-1]
+    let_it_write(stack, server)
+    assert write_astray(stack, server, 60)
+    wait_refused(stack, server)
+    uuid = str(stack.query(server, "SELECT @@server_uuid AS uuid")[0]["uuid"])
+    client, name = bucket(stack)
+
+    def shipped() -> bool:
+        keys = objects(stack, f"{history(stack)}/binlogs/{server}/{uuid}/", ".json")
+        return any(uuid in json.loads(client.get_object(Bucket=name, Key=key)["Body"].read())["gtids"] for key in keys)
+
+    wait_until("the errant transaction is shipped", shipped, timeout=60, details=lambda: stack.journals([server]))
+    make_anew(stack, server)
+    stack.query(stack.primary(), "INSERT INTO app.entries (text, `key`, written_by) VALUES ('x', 'later', 'x')")
+    done = operations(stack, "restore", "--latest", "--into", "without")
+    assert done.returncode == 0, text(done)
+    assert f"leaving out {uuid}:1" in text(done)
+    verified = operations(stack, "backup", "verify")
+    assert verified.returncode == 0, text(verified)
 
 
 def test_a_destroyed_database_comes_back_to_the_exact_transaction(stack: Stack, tmp_path: Path) -> None:

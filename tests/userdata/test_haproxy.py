@@ -13,6 +13,7 @@ from topology import ports
 from topology.names import Edge, Role
 from userdata.haproxy.files import CERTIFICATE, KEY, ROLE_CHECKS_PER_SECOND, configuration, files, role_check_interval
 from userdata.host.haproxy_reload import endpoints
+from userdata.host.role_check import HOLD
 from userdata.keepalived.files import ADVERT_INTERVAL, DOWN_ADVERTS
 
 FEW = settings(max_examples=40, suppress_health_check=[HealthCheck.too_slow])
@@ -166,7 +167,7 @@ def test_a_lost_database_server_is_out_before_the_floating_address_has_moved():
 @pytest.mark.parametrize("apps", [1, 3, 10, 50, 100])
 def test_role_checks_stay_bounded_however_many_application_servers_ask(apps):
     interval = role_check_interval(apps)
-    checks = apps * (1000 / interval + 1000 / (interval // 2))
+    checks = apps * (1000 / interval + 1000 / (interval // 4 + 1000 * HOLD))
     assert checks <= ROLE_CHECKS_PER_SECOND
 
 

@@ -25,7 +25,8 @@ CONNECTIONS = 4000
 REQUESTS_PER_APP_SERVER = 200
 
 # In each interval of milliseconds every application server asks every database server once as reader and, as long as it
-# is not the writer, twice as writer: often, because a write waits for the answer, but no role check more than so often.
+# is not the writer, about once as writer: the role check holds such an answer back until it changes. Often, because a
+# request waits for the answer, but no role check more than so often.
 ROLE_CHECK_INTERVAL = 250
 ROLE_CHECKS_PER_SECOND = 100
 
@@ -90,7 +91,7 @@ def configuration(topology: Topology, server: Server) -> str:
 
 def role_check_interval(apps: int) -> int:
     """Milliseconds between two checks of a database server by one HAProxy, of which `apps` application servers ask."""
-    return max(ROLE_CHECK_INTERVAL, 3 * apps * 1000 // ROLE_CHECKS_PER_SECOND)
+    return max(ROLE_CHECK_INTERVAL, 4 * apps * 1000 // ROLE_CHECKS_PER_SECOND)
 
 
 def _certificate(topology: Topology) -> tuple[Secret, ...]:

@@ -3,12 +3,14 @@
 A log may be applied when all that came before it in its own server's log (Previous_gtids) is there: so the logs of
 several members complete each other, and the loss of one member, or of one object, leaves no gap. What no chain of logs
 reaches is a gap, and a restore across it is refused.
+
+What a member wrote outside its group never was in the database of the stack, and is left out.
 """
 
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -72,15 +74,37 @@ class Target:
 
 @dataclass(frozen=True)
 class Plan:
-    """The backup, and the logs in the order in which they are applied."""
+    """The backup, and the logs in the order in which they are applied, without what was written `outside` the group."""
 
     backup: Backup
     logs: tuple[ShippedLog, ...]
+    outside: GtidSet
 
 
 def moment_text(moment: int) -> str:
     """Microseconds since 1970 as a time in UTC."""
     return datetime.fromtimestamp(moment / 1_000_000, UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
+
+
+def written_outside(backups: Sequence[Backup], logs: Sequence[ShippedLog]) -> GtidSet:
+    """What a server wrote under its own UUID, and no other server and no backup ever had.
+
+    A group gives its own name to what it commits (manual, `group_replication_group_name`): a server's UUID tells that
+    it took the write alone. Such a server may not join until its data directory is made anew.
+    """
+    found = GtidSet()
+    for uuid in {log.uuid for log in logs}:
+        own, shared = GtidSet(), GtidSet()
+        for log in logs:
+            known = (log.previous | log.gtids).of(uuid)
+            if log.uuid == uuid:
+                own |= known
+            else:
+                shared |= known
+        for backup in backups:
+            shared |= backup.gtids.of(uuid)
+        found |= own - shared
+    return found
 
 
 def plan(
@@ -94,6 +118,10 @@ def plan(
 
     BackupError names what lacks when the target is out of reach.
     """
+    outside = written_outside(backups, logs)
+    if target.gtid is not None and target.gtid & outside:
+        raise BackupError(f"{target.gtid & outside} was written outside the group, the stack's database never held it")
+    logs = [replace(log, previous=log.previous - outside, gtids=log.gtids - outside) for log in logs]
     backup = _backup(backups, target)
     if target.moment is not None:
         _within_reach(target.moment, max([complete_until, backup.copied, *(log.last for log in logs)]))
@@ -109,7 +137,7 @@ def plan(
         chain.append(useful)
         left.remove(useful)
         if goal is not None and goal <= holds:
-            return Plan(backup, tuple(chain))
+            return Plan(backup, tuple(chain), outside)
     known = GtidSet()
     for log in wanted:
         known |= log.previous | log.gtids
@@ -118,7 +146,7 @@ def plan(
         raise BackupError(_gap(target, lacking, left, present))
     if goal is not None and not goal <= holds:
         raise BackupError(f"{goal - holds} is in no backup and in no binary log of this timeline")
-    return Plan(backup, tuple(chain))
+    return Plan(backup, tuple(chain), outside)
 
 
 def _within_reach(moment: int, reach: int) -> None:

@@ -55,6 +55,8 @@ def restore(
     timeline = store.timeline()
     logs, present = binlog_ship.find(store, timeline)
     chosen = plan(backup.find(store, timeline), logs, present, target, complete_until)
+    if chosen.outside:
+        report(f"leaving out {chosen.outside}: written outside the group")
     scratch = backup_mysqld.make(name, chosen.backup.size + LOG_GROWTH * sum(log.stored.size for log in chosen.logs))
     try:
         report(f"downloading {chosen.backup.id} ({chosen.backup.stored.size / 1e6:.1f} MB)")
@@ -138,7 +140,8 @@ def _apply(
 ) -> binlog.Transaction | None:
     taken: dict[str, binlog.Transaction] = {}
     for path in files:
-        taken |= {one.gtid: one for one in wanted(binlog.read(path), target)}
+        inside = (one for one in wanted(binlog.read(path), target) if not GtidSet.parse(one.gtid) <= chosen.outside)
+        taken |= {one.gtid: one for one in inside}
     before = scratch.executed()
     if before != chosen.backup.gtids:
         raise BackupError(f"the backup holds {before}, its manifest says {chosen.backup.gtids}")

@@ -68,6 +68,10 @@ class GtidSet:
     def __and__(self, other: GtidSet) -> GtidSet:
         return self - (self - other)
 
+    def of(self, uuid: str) -> GtidSet:
+        """The part that one server, or one group, gave its UUID to, with any tag."""
+        return GtidSet({source: those for source, those in self.intervals.items() if source.split(":")[0] == uuid})
+
     def __le__(self, other: GtidSet) -> bool:
         """Whether every transaction of this set is in `other` (MySQL's GTID_SUBSET)."""
         return not self - other

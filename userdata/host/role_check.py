@@ -2,7 +2,8 @@
 
 HAProxy asks /writer and /reader (200 or 503, with the reason as JSON), the other members ask /state. The answer
 is majority-aware: a member that was expelled still sees itself online, but not a majority of the configured
-members. An answer is at most CACHE seconds old, and none takes longer than about a second: a hung mysqld is "no".
+members. An answer is at most CACHE seconds old, and none takes longer than about a second: a hung mysqld is "no". A no
+to /writer that everybody knows is held back for HOLD seconds, in case it becomes a yes.
 """
 
 from __future__ import annotations
@@ -24,8 +25,13 @@ from .database import Connection, Database, Facts
 from .database_state import DatabaseState, observe, read_view
 from .replica_state import ReplicaState, observe_replica
 
-CACHE = 0.1
+CACHE = 0.05
 QUERY_SECONDS = 0.5
+
+# Whoever asks a member that has been no writer for so many seconds knows that. What it waits for is a yes, which must
+# not wait for its next question: the no is held back for a while, less than HAProxy's `timeout check`.
+KNOWN = 2.0
+HOLD = 0.5
 
 # mysqld, or the whole machine, stood still for longer than this: meanwhile its group may have elected another
 # primary, which it takes a few seconds to learn. Until then it still believes that it is the writer.
@@ -171,15 +177,24 @@ class Handler(BaseHTTPRequestHandler):
         if self.path not in ("/writer", "/reader", "/state"):
             self._answer(HTTPStatus.NOT_FOUND, {"error": "ask /writer, /reader or /state"})
             return
+        status, body = self._ask()
+        if self.path == "/writer":
+            until = time.monotonic() + HOLD
+            while status is not HTTPStatus.OK and self.server.known_no_writer() and time.monotonic() < until:
+                time.sleep(CACHE)
+                status, body = self._ask()
+            self.server.note_writer(status is HTTPStatus.OK)
+        self._answer(status, body)
+
+    def _ask(self) -> tuple[HTTPStatus, dict[str, Any]]:
         state = self.server.probe.ask()
         if isinstance(state, str):
-            self._answer(HTTPStatus.SERVICE_UNAVAILABLE, {"ok": False, "reason": state})
-        elif self.path == "/state":
-            self._answer(HTTPStatus.OK, state.to_json())
-        else:
-            ok, reason = self._judge(state)
-            status = HTTPStatus.OK if ok else HTTPStatus.SERVICE_UNAVAILABLE
-            self._answer(status, {"ok": ok, "reason": reason, "server": state.server})
+            return HTTPStatus.SERVICE_UNAVAILABLE, {"ok": False, "reason": state}
+        if self.path == "/state":
+            return HTTPStatus.OK, state.to_json()
+        ok, reason = self._judge(state)
+        status = HTTPStatus.OK if ok else HTTPStatus.SERVICE_UNAVAILABLE
+        return status, {"ok": ok, "reason": reason, "server": state.server}
 
     def _judge(self, state: DatabaseState | ReplicaState) -> tuple[bool, str]:
         database, steady = self.server.database(), self.server.probe.steady
@@ -215,7 +230,25 @@ class Server(ThreadingHTTPServer):
     def __init__(self, address: tuple[str, int], probe: Probe, database: Callable[[], Database]) -> None:
         self.probe = probe
         self.database = database
+        self._no_writer_since: float | None = None
         super().__init__(address, Handler)
+
+    def note_writer(self, ok: bool) -> None:
+        """Remember since when the answer to /writer has been no."""
+        if ok:
+            self._no_writer_since = None
+        elif self._no_writer_since is None:
+            self._no_writer_since = time.monotonic()
+
+    def known_no_writer(self) -> bool:
+        """Whether the answer to /writer has been no for so long that all who ask often know it."""
+        since = self._no_writer_since
+        return since is not None and time.monotonic() - since > KNOWN
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """Say nothing of a client that left before it had its answer: a HAProxy that ends, or lost its patience."""
+        if not isinstance(sys.exc_info()[1], ConnectionError):
+            super().handle_error(request, client_address)
 
 
 def main() -> int:
