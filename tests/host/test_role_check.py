@@ -76,6 +76,15 @@ def test_nonsense_is_no_state(body):
 class FakeConnection:
     closed = False
 
+    def __init__(self, mysqld):
+        self.mysqld = mysqld
+
+    def row(self, statement):
+        assert "super_read_only" in statement
+        if self.mysqld.faults:
+            raise self.mysqld.faults.pop(0)
+        return {"closed": int(self.mysqld.state.super_read_only)}
+
     def close(self):
         self.closed = True
 
@@ -94,7 +103,7 @@ class Mysqld:
 
     def connect(self):
         self.connections += 1
-        return FakeConnection()
+        return FakeConnection(self)
 
     def observe(self, connection, database, view):
         assert not connection.closed
@@ -202,6 +211,24 @@ def test_a_known_no_is_not_held_back_for_ever(ask, mysqld, monkeypatch):
     began = time.monotonic()
     assert ask("/writer")[0] == 503
     assert 0.2 <= time.monotonic() - began < 3
+
+
+def test_who_waits_asks_little_and_survives_a_restart(ask, probe, mysqld, monkeypatch):
+    monkeypatch.setattr(role_check, "KNOWN", 0.0)
+    monkeypatch.setattr(role_check, "HOLD", 1.0)
+    mysqld.state = offline("server-1")
+    ask("/writer")
+    questions = mysqld.questions
+    ask("/writer")
+    assert mysqld.questions - questions <= 1, "one look at the state a second question, the rest is one variable"
+    mysqld.faults = [pymysql.OperationalError(2006, "MySQL server has gone away")]
+    assert not probe.takes_writes()
+    assert not probe.takes_writes(), "without a connection nobody knows"
+    mysqld.state = online("server-1", "server-1", ALL)
+    assert probe.ask(0) == mysqld.state
+    time.sleep(role_check.LOOK * 1.1)
+    assert probe.takes_writes()
+    assert mysqld.connections == 2
 
 
 def test_a_client_that_left_is_nothing_to_write_about(probe, capfd):

@@ -25,13 +25,14 @@ from .database import Connection, Database, Facts
 from .database_state import DatabaseState, observe, read_view
 from .replica_state import ReplicaState, observe_replica
 
-CACHE = 0.05
+CACHE = 0.1
 QUERY_SECONDS = 0.5
 
 # Whoever asks a member that has been no writer for so many seconds knows that. What it waits for is a yes, which must
 # not wait for its next question: the no is held back for a while, less than HAProxy's `timeout check`.
 KNOWN = 2.0
 HOLD = 0.5
+LOOK = 0.05
 
 # mysqld, or the whole machine, stood still for longer than this: meanwhile its group may have elected another
 # primary, which it takes a few seconds to learn. Until then it still believes that it is the writer.
@@ -94,7 +95,7 @@ def replica_reader(state: ReplicaState, limit: float, steady: bool = True) -> tu
 
 
 class Probe:
-    """The latest state of the local mysqld, asked again when it is older than CACHE."""
+    """The latest state of the local mysqld, asked again when it is too old."""
 
     def __init__(self, database: Callable[[], Database], connect: Callable[[], Connection]) -> None:
         self._database = database
@@ -104,6 +105,8 @@ class Probe:
         self._at = float("-inf")
         self._state: DatabaseState | ReplicaState | str = "never asked"
         self._stood_still = float("-inf")
+        self._looked = float("-inf")
+        self._open = False
 
     @property
     def steady(self) -> bool:
@@ -116,14 +119,17 @@ class Probe:
             self.ask()
             time.sleep(TICK)
 
-    def ask(self) -> DatabaseState | ReplicaState | str:
-        """The state, or why there is none. One thread asks mysqld, the others wait for it, bounded."""
+    def ask(self, age: float = CACHE) -> DatabaseState | ReplicaState | str:
+        """The state, at most `age` seconds old, or why there is none.
+
+        One thread asks mysqld, the others wait for it, bounded.
+        """
         asked = _now()
         if not self._lock.acquire(timeout=2 * QUERY_SECONDS):
             return "mysqld is slow to answer"
         try:
             # Measured from the call, not from now: after a wait the answer that was waited for is fresh.
-            if asked - self._at > CACHE:
+            if asked - self._at > age:
                 if asked - self._at > STALL and self._at > 0:
                     self._stood_still = asked
                 self._state = self._refresh()
@@ -131,6 +137,32 @@ class Probe:
             return self._state
         finally:
             self._lock.release()
+
+    def takes_writes(self) -> bool:
+        """Whether a new primary may have been elected here: the least question there is, for those who wait for that.
+
+        At most LOOK seconds old. False also when mysqld does not answer.
+        """
+        if not self._lock.acquire(timeout=2 * QUERY_SECONDS):
+            return False
+        try:
+            if _now() - self._looked >= LOOK:
+                self._looked, self._open = _now(), False
+                if self._connection:
+                    self._open = not self._connection.row("SELECT @@GLOBAL.super_read_only AS closed")["closed"]
+        except (pymysql.MySQLError, OSError) as error:
+            # The next ask() finds out what is wrong.
+            self._drop(error)
+        finally:
+            self._lock.release()
+        return self._open
+
+    def _drop(self, error: Exception) -> None:
+        if self._connection:
+            self._connection.close()
+        self._connection = None
+        if _timed_out(error):
+            self._stood_still = _now()
 
     def _refresh(self) -> DatabaseState | ReplicaState | str:
         for attempt in (1, 2):
@@ -142,12 +174,8 @@ class Probe:
                     return observe_replica(self._connection, database)
                 return observe(self._connection, database, read_view())
             except (pymysql.MySQLError, OSError, ValueError) as error:
-                if self._connection:
-                    self._connection.close()
-                self._connection = None
-                if _timed_out(error):
-                    self._stood_still = _now()
-                elif reused and attempt == 1:
+                self._drop(error)
+                if reused and attempt == 1 and not _timed_out(error):
                     continue  # mysqld was restarted since the last question: ask the new one
                 return f"mysqld does not answer: {error}"
         raise AssertionError("unreachable")
@@ -181,13 +209,14 @@ class Handler(BaseHTTPRequestHandler):
         if self.path == "/writer":
             until = time.monotonic() + HOLD
             while status is not HTTPStatus.OK and self.server.known_no_writer() and time.monotonic() < until:
-                time.sleep(CACHE)
-                status, body = self._ask()
+                time.sleep(LOOK)
+                if self.server.probe.takes_writes():
+                    status, body = self._ask(age=LOOK)
             self.server.note_writer(status is HTTPStatus.OK)
         self._answer(status, body)
 
-    def _ask(self) -> tuple[HTTPStatus, dict[str, Any]]:
-        state = self.server.probe.ask()
+    def _ask(self, age: float = CACHE) -> tuple[HTTPStatus, dict[str, Any]]:
+        state = self.server.probe.ask(age)
         if isinstance(state, str):
             return HTTPStatus.SERVICE_UNAVAILABLE, {"ok": False, "reason": state}
         if self.path == "/state":
