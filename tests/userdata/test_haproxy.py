@@ -164,6 +164,16 @@ def test_a_lost_database_server_is_out_before_the_floating_address_has_moved():
     assert out <= 1000 * ADVERT_INTERVAL * DOWN_ADVERTS + 100
 
 
+def test_what_a_lost_app_server_does_not_acknowledge_is_given_up_within_two_seconds():
+    """Written at each server: HAProxy 3.2 does not take over tcp-ut from default-server, without a word."""
+    app = sections(preset("active-passive"), "server-1")["app"]
+    assert len(app.all("server")) == 3
+    for line in app.all("server"):
+        assert int(line[line.index("tcp-ut") + 1].removesuffix("ms")) < 2000
+    for default in app.all("default-server"):
+        assert "tcp-ut" not in default
+
+
 @pytest.mark.parametrize("apps", [1, 3, 10, 50, 100])
 def test_role_checks_stay_bounded_however_many_application_servers_ask(apps):
     interval = role_check_interval(apps)
