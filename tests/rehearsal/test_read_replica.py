@@ -13,11 +13,11 @@ from rehearsal.drills.stack import Stack
 from rehearsal.drills.waiting import wait_until
 from rehearsal.shell import RehearsalError
 from rehearsal.up import read_topology
+from tests.rehearsal.astray import WRITE
 from tests.rehearsal.stack import rehearsal, running, status
 
 ROOT = Path(__file__).resolve().parents[2]
 REPLICA = "server-4"
-WRITE = "INSERT INTO app.entries (text, `key`, written_by) VALUES ('astray', 'astray', 'astray')"
 
 pytestmark = [pytest.mark.rehearsal, pytest.mark.drill]
 

@@ -53,7 +53,7 @@ def test_a_write_outside_the_group_is_no_part_of_a_restore(stack: Stack) -> None
     stack.query(stack.primary(), "INSERT INTO app.entries (text, `key`, written_by) VALUES ('x', 'later', 'x')")
     done = operations(stack, "restore", "--latest", "--into", "without")
     assert done.returncode == 0, text(done)
-    assert f"leaving out {uuid}:1" in text(done)
+    assert f"without {uuid}:1, which was written outside the group" in text(done)
     verified = operations(stack, "backup", "verify")
     assert verified.returncode == 0, text(verified)
 

@@ -35,12 +35,15 @@ class Restored:
     size: int
     """Bytes of the data directory."""
     copied: int
+    outside: GtidSet
+    """What servers wrote outside their group, and the copy does not hold."""
 
     @property
     def text(self) -> str:
         """For a person."""
         held = f"last transaction {self.last.gtid} of {moment_text(self.last.at)}" if self.last else "the backup alone"
-        return f"{held}, {self.size / 1e6:.1f} MB in {self.seconds:.1f} s, from backup {self.backup}"
+        left = f", without {self.outside}, which was written outside the group" if self.outside else ""
+        return f"{held}, {self.size / 1e6:.1f} MB in {self.seconds:.1f} s, from backup {self.backup}{left}"
 
 
 def restore(
@@ -55,8 +58,6 @@ def restore(
     timeline = store.timeline()
     logs, present = binlog_ship.find(store, timeline)
     chosen = plan(backup.find(store, timeline), logs, present, target, complete_until)
-    if chosen.outside:
-        report(f"leaving out {chosen.outside}: written outside the group")
     scratch = backup_mysqld.make(name, chosen.backup.size + LOG_GROWTH * sum(log.stored.size for log in chosen.logs))
     try:
         report(f"downloading {chosen.backup.id} ({chosen.backup.stored.size / 1e6:.1f} MB)")
@@ -69,7 +70,7 @@ def restore(
         size = backup_mysqld.size(scratch.data)
         shutil.rmtree(scratch.directory / "logs")
         seconds = time.monotonic() - started
-        done = Restored(chosen.backup.id, scratch.executed(), last, seconds, size, chosen.backup.copied)
+        done = Restored(chosen.backup.id, scratch.executed(), last, seconds, size, chosen.backup.copied, chosen.outside)
     except BaseException:
         scratch.remove()
         raise
