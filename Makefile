@@ -29,7 +29,7 @@ test: ## Run the linters and every test this machine can run (rehearsal included
 	@$(PYTHON) -m pytest -m "(native or rehearsal) and not drill"
 
 .PHONY: drills
-drills: ## Run the slow scenarios, too: every drill and its negative control on real hosts (root, about an hour)
+drills: ## Run the slow scenarios, too: every drill and its negative control on real hosts (root, about two hours)
 	@tools/bootstrap drills
 	@$(PYTHON) -m pytest -m drill
 
