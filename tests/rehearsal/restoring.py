@@ -6,11 +6,9 @@ import subprocess
 import sys
 from typing import Any
 
-import boto3
-
 from rehearsal.daemon import ROOT
 from rehearsal.drills.stack import Stack
-from tests.rehearsal.stack import status
+from tests.rehearsal.stack import client, status
 from topology import names
 
 ACCOUNT = "123456789012"
@@ -40,19 +38,12 @@ def text(done: subprocess.CompletedProcess[str]) -> str:
 
 def bucket(stack: Stack) -> tuple[Any, str]:
     found = status(stack)
-    client = boto3.client(
-        "s3",
-        endpoint_url=found["endpoint"],
-        region_name=found["region"],
-        aws_access_key_id="rehearsal",
-        aws_secret_access_key="rehearsal",
-    )
-    return client, names.backup_bucket(stack.name, ACCOUNT, found["region"])
+    return client(stack, "s3"), names.backup_bucket(stack.name, ACCOUNT, found["region"])
 
 
 def objects(stack: Stack, prefix: str, suffix: str) -> list[str]:
-    client, name = bucket(stack)
-    pages = client.get_paginator("list_objects_v2").paginate(Bucket=name, Prefix=prefix)
+    s3, name = bucket(stack)
+    pages = s3.get_paginator("list_objects_v2").paginate(Bucket=name, Prefix=prefix)
     keys = [item["Key"] for page in pages for item in page.get("Contents", [])]
     return [key for key in keys if key.endswith(suffix)]
 

@@ -13,6 +13,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import boto3
+
 from rehearsal.daemon import ROOT
 from rehearsal.drills.stack import Stack
 from rehearsal.paths import STATE_ROOT
@@ -91,3 +93,15 @@ def status(stack: Stack) -> dict[str, Any]:
     done = rehearsal("status", "--stack", stack.name, "--json")
     found: dict[str, Any] = json.loads(done.stdout)
     return found
+
+
+def client(stack: Stack, service: str) -> Any:
+    """A boto3 client of a stack's emulated AWS, as somebody who may do everything."""
+    found = status(stack)
+    return boto3.client(
+        service,
+        endpoint_url=found["endpoint"],
+        region_name=found["region"],
+        aws_access_key_id="rehearsal",
+        aws_secret_access_key="rehearsal",
+    )

@@ -19,7 +19,7 @@ from rehearsal.drills.stack import Stack
 from rehearsal.drills.waiting import wait_until
 from rehearsal.drills.watch import Watch, watching
 from rehearsal.shell import run
-from tests.rehearsal.stack import rehearsal, running
+from tests.rehearsal.stack import client, rehearsal, running
 from topology.draining import NLB_CHECK_COUNT, NLB_CHECK_INTERVAL, NLB_CHECK_TIMEOUT, drain_seconds
 from topology.names import Edge
 from topology.ports import HAPROXY_HEALTH, HTTP, HTTPS
@@ -85,8 +85,18 @@ def seen_while(
     return rows
 
 
+def in_service(stack: Stack) -> bool:
+    """Whether the nodes send requests to every target. A load balancer is back only some checks after its start."""
+    load_balancing = client(stack, "elbv2")
+    groups = [group["TargetGroupArn"] for group in load_balancing.describe_target_groups()["TargetGroups"]]
+    seen = [load_balancing.describe_target_health(TargetGroupArn=group) for group in groups]
+    states = [one["TargetHealth"]["State"] for health in seen for one in health["TargetHealthDescriptions"]]
+    return bool(states) and set(states) == {"healthy"}
+
+
 def spare(stack: Stack) -> str:
-    """A server that is not the database's primary: what is measured here is the way in."""
+    """A server that serves and is not the database's primary: what is measured here is the way in."""
+    wait_until("every target in service", lambda: in_service(stack), timeout=120, pause=1, details=stack.journals)
     return stack.replicas()[-1]
 
 
