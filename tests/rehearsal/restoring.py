@@ -37,8 +37,8 @@ def text(done: subprocess.CompletedProcess[str]) -> str:
 
 
 def bucket(stack: Stack) -> tuple[Any, str]:
-    found = status(stack)
-    return client(stack, "s3"), names.backup_bucket(stack.name, ACCOUNT, found["region"])
+    s3 = client(stack, "s3")
+    return s3, names.backup_bucket(stack.name, ACCOUNT, s3.meta.region_name)
 
 
 def objects(stack: Stack, prefix: str, suffix: str) -> list[str]:
