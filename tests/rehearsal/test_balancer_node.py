@@ -122,7 +122,7 @@ def test_the_target_learns_the_clients_address(node, targets):
     with client:
         expected = header(client.getsockname(), ("127.0.0.1", port))
     wait_until("its header", lambda: any(data.startswith(expected) for data in targets[0].first), timeout=10)
-    assert LOCAL in targets[0].first
+    wait_until("the header of a health check", lambda: LOCAL in targets[0].first, timeout=10)
 
 
 def test_a_sick_target_gets_nothing_new(node, targets):
