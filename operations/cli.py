@@ -26,6 +26,7 @@ from operations.state import desired_digests
 from operations.survey import survey
 from operations.switchover import switchover as hand_over
 from operations.tables import console, markdown_table, terminal_table
+from operations.targets import Targets
 from operations.verify import Verification
 from topology import ports
 from topology.names import Log, Role
@@ -145,7 +146,7 @@ def apply(stack: str, region: str | None, timeout: float, expected_digests: str 
     aws, fleet, runner = _open(stack, region)
     servers = tuple(fleet.server(name) for name in names) or fleet.servers
     expected = _expected(aws, fleet, expected_digests)
-    done = Rollout(runner, fleet, Progress(click.echo), deadline).run(servers, expected)
+    done = Rollout(runner, fleet, Targets(aws, stack), Progress(click.echo), deadline).run(servers, expected)
     click.echo(f"Applied on {', '.join(done)}.")
 
 

@@ -12,6 +12,7 @@ from operations.errors import CommandFailedError, OperationError, ServerUnreacha
 from operations.fleet import Fleet, FleetServer
 from operations.progress import Progress
 from operations.survey import Observation, observe, primaries, survey
+from operations.targets import Targets
 from topology.names import Role
 
 # Fetching, checking and swapping takes seconds; a restarted member that has to clone its data takes minutes.
@@ -36,10 +37,11 @@ class RolloutStoppedError(OperationError):
 
 @dataclass(frozen=True)
 class Rollout:
-    """Applies bundles to servers of `fleet` until `deadline`."""
+    """Applies bundles to servers of `fleet` until `deadline`. `targets` say when the world reaches one again."""
 
     runner: Runner
     fleet: Fleet
+    targets: Targets
     progress: Progress
     deadline: Deadline
 
@@ -97,6 +99,9 @@ class Rollout:
             if server.has(Role.DATABASE) and (database is None or database.member_state != "ONLINE"):
                 state = database.member_state if database else "unknown"
                 problems.append(f"its database is {state}, not ONLINE")
+        if not problems:
+            # HAProxy serves again, but the load balancer before it believes so only some checks later.
+            problems += self.targets.problems(server)
         if not problems:
             return True
         self.progress.report(server.name, f"waiting after applying: {'; '.join(problems)}")

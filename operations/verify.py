@@ -16,6 +16,7 @@ from operations.rollout import Rollout, RolloutStoppedError, short
 from operations.site import ask_site, outside_problem
 from operations.state import ServerState, read_states
 from operations.survey import Observation, group_problems, survey
+from operations.targets import Targets
 from topology.names import Role
 
 # How long a server may report one and the same failure of its first start.
@@ -48,7 +49,11 @@ class Verification:
     site_path: str = "/"
     outside_url: str | None = None
     _seen: dict[str, Observation] = field(init=False, default_factory=dict)
+    _targets: Targets = field(init=False)
     _failures: dict[tuple[str, str], float] = field(init=False, default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self._targets = Targets(self.aws, self.fleet.stack)
 
     def run(self) -> None:
         """Return when the stack is healthy. Raises VerificationFailedError, or OperationError when AWS refuses."""
@@ -112,7 +117,7 @@ class Verification:
             if outdated or (state is not None and state.failed):
                 stale.append(server)
         try:
-            Rollout(self.runner, self.fleet, self.progress, self.deadline).run(stale, self.expected)
+            Rollout(self.runner, self.fleet, self._targets, self.progress, self.deadline).run(stale, self.expected)
         except RolloutStoppedError as error:
             raise self._failure(str(error), error.server) from error
 
@@ -153,6 +158,7 @@ class Verification:
                 problems.append(f"{server.name}: {answer.problem}")
             elif answer.note:
                 notes.append(f"{server.name}: {answer.note}")
+            problems += [f"{server.name}: {problem}" for problem in self._targets.problems(server)]
         if not problems and self.outside_url is not None:
             problem = outside_problem(self.aws, self.fleet.stack, self.outside_url)
             if problem:

@@ -11,6 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from rehearsal import namespace
+from rehearsal.delay_line import DelayLine
 from rehearsal.firewall_rules import ELASTIC_CIDR, Block, FabricState, Faults, HostRules, render
 from rehearsal.paths import STATE_ROOT, StackPaths
 from rehearsal.router import HOST_LINK, VPC_MTU, router_commands, world_commands
@@ -43,6 +44,7 @@ class Fabric:
         self._rules: dict[str, HostRules] = {}
         self._elastic: dict[str, str] = {}
         self._faults = Faults()
+        self._late: dict[str, list[DelayLine]] = {}
 
     # -- the fabric itself
 
@@ -115,6 +117,7 @@ class Fabric:
         """
         with self._lock:
             name = self.host_namespace(host)
+            self._punctual(host)
             if namespace.exists(name):
                 link = self._link(host)
                 if self._has_link(link):
@@ -189,23 +192,27 @@ class Fabric:
     def netem(self, host: str, *, loss: float = 0.0, delay: float = 0.0) -> None:
         """Lose a share of packets (0 to 1) and delay all others (seconds), each way, between a host and the rest.
 
-        Loss is made by nftables. Delay needs the kernel's sch_netem: raises RehearsalError without it.
+        As tc-netem(8) does, but by nftables and a DelayLine at either end of the host's link. Raises RehearsalError
+        where the kernel cannot. A delay ends when the host is unplugged.
         """
         if not 0 <= loss < 1 or delay < 0:
             raise ValueError("loss is a share from 0 to below 1, delay is not negative")
         with self._lock:
             self._set_faults(replace(self._faults, loss={**self._faults.loss, self.address(host): loss}))
-            ends = ((self.router, self._link(host)), (self.host_namespace(host), HOST_LINK))
-            for name, link in ends:
-                if delay:
-                    how = ["root", "netem", "delay", f"{delay * 1000:.3f}ms", "limit", "10000"]
-                    done = run(["tc", "-n", name, "qdisc", "replace", "dev", link, *how], check=False)
-                    if not done.ok:
-                        raise RehearsalError(
-                            f"this machine's kernel cannot delay packets (sch_netem): {done.stderr.strip()}"
-                        )
-                else:
-                    run(["tc", "-n", name, "qdisc", "delete", "dev", link, "root"], check=False)  # there may be none
+            self._punctual(host)
+            if not delay:
+                return
+            ends = ((self.host_namespace(host), HOST_LINK), (self.router, self._link(host)))
+            try:
+                for name, link in ends:
+                    self._late.setdefault(host, []).append(DelayLine(name, link, delay))
+            except (OSError, RehearsalError) as error:
+                self._punctual(host)
+                raise RehearsalError(f"this machine's kernel cannot delay packets: {error}") from error
+
+    def _punctual(self, host: str) -> None:
+        for line in self._late.pop(host, []):
+            line.close()
 
     def heal(self, host: str | None = None) -> None:
         """End every fault of a host, or of all hosts."""

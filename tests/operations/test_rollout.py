@@ -24,9 +24,25 @@ def lines() -> list[str]:
     return []
 
 
+class Served:
+    """What the Network Load Balancer says of servers, by name; the moment of each question."""
+
+    def __init__(self, clock):
+        self.clock, self.away, self.asked = clock, {}, []
+
+    def problems(self, server):
+        self.asked.append((self.clock.now, server.name))
+        return self.away.get(server.name, ())
+
+
 @pytest.fixture
-def rollout(fleet, hosts, clock, lines) -> Rollout:
-    return Rollout(hosts, fleet, Progress(lines.append, clock), Deadline(3600, clock, clock.sleep))
+def targets(clock) -> Served:
+    return Served(clock)
+
+
+@pytest.fixture
+def rollout(fleet, hosts, targets, clock, lines) -> Rollout:
+    return Rollout(hosts, fleet, targets, Progress(lines.append, clock), Deadline(3600, clock, clock.sleep))
 
 
 def applied(hosts: Hosts) -> list[str]:
@@ -85,6 +101,26 @@ def test_one_at_a_time_and_healthy_between(rollout, fleet, hosts, clock):
     rollout.run(fleet.servers, EVERY)
     assert clock.now >= 120
     assert applied(hosts) == ["server-2", "server-3", "server-1"]
+
+
+def test_the_next_goes_only_when_the_world_reaches_the_last(rollout, fleet, hosts, targets, clock):
+    began = {}
+
+    def restart(host, script):
+        began[host.name] = clock.now
+        assert not any(targets.away.values()), "another is not in service"
+        host.digest, targets.away[host.name] = NEW, ("it is unhealthy",)
+        clock.at.append((clock.now + 30, lambda: targets.away.pop(host.name)))
+
+    hosts.on_apply = restart
+    rollout.run(fleet.servers, EVERY)
+    assert [began[name] for name in ("server-2", "server-3", "server-1")] == pytest.approx([0, 30, 60], abs=4)
+
+
+def test_a_server_that_the_world_does_not_reach_again(rollout, fleet, targets, clock):
+    targets.away["server-2"] = ("for port 443 it is unhealthy at the Network Load Balancer",)
+    with pytest.raises(RolloutStoppedError, match=r"at server-2: not healthy .*port 443 it is unhealthy"):
+        rollout.run(fleet.servers, EVERY)
 
 
 def test_it_stops_at_the_first_failure(rollout, fleet, hosts):

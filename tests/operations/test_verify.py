@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 
+import boto3
 import pytest
 
 from operations.aws import Aws
@@ -14,7 +15,8 @@ from operations.errors import OperationError, PermissionDeniedError, ServerUnrea
 from operations.fleet import Fleet
 from operations.progress import Progress
 from operations.verify import FAILURE_SECONDS, Verification, VerificationFailedError
-from tests.operations.conftest import NEW, OLD, REFERENCE, put_state
+from tests.operations.conftest import NEW, OLD, REFERENCE, REGION, put_state
+from tests.operations.test_targets import group
 
 ALL_OLD, ALL_NEW = dict.fromkeys(REFERENCE, OLD), dict.fromkeys(REFERENCE, NEW)
 
@@ -252,6 +254,22 @@ def test_a_note_on_the_certificate_is_passed_on(bench, ready):
     bench.hosts.answers["Ask the site"] = site(200, None, "its certificate is from an authority unknown here")
     bench.run()
     assert any("authority unknown here" in line for line in bench.lines)
+
+
+def test_it_waits_until_the_world_is_sent_to_every_load_balancer(bench, ready, clock):
+    arn = group("https", 443)
+    register = boto3.client("elbv2", region_name=REGION).register_targets
+    address = bench.fleet.servers[0].address
+    clock.at.append((120, lambda: register(TargetGroupArn=arn, Targets=[{"Id": address, "Port": 443}])))
+    bench.run()
+    assert 120 <= clock.now < 130
+    assert any("site: waiting: server-1: for port 443 it is not registered" in line for line in bench.lines)
+
+
+def test_a_load_balancer_that_the_world_is_never_sent_to(bench, ready):
+    group("https", 443)
+    message = bench.fails(timeout=30)
+    assert "site: waiting: server-1: for port 443 it is not registered at the Network Load Balancer" in message
 
 
 def test_a_stopped_server_fails_at_once(bench, ready, clock, monkeypatch):

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import random
 import socket
+import statistics
+import threading
 import time
 
 import pytest
@@ -34,6 +37,10 @@ def reaches(fabric, place, address, port, timeout=0.4, source=None):
     except TimeoutError:
         return False
     return True
+
+
+def udp(fabric, host):
+    return namespace.within(fabric.host_namespace(host), lambda: socket.socket(socket.AF_INET, socket.SOCK_DGRAM))
 
 
 def test_nothing_passes_without_a_rule(fabric):
@@ -174,13 +181,7 @@ def test_a_cut_host_reaches_nothing_and_loss_is_a_share(fabric):
         fabric.heal("b")
         assert reaches(fabric, "a", B, 80, timeout=2)
 
-    def datagrams():
-        return socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-
-    with (
-        namespace.within(fabric.host_namespace("a"), datagrams) as sender,
-        namespace.within(fabric.host_namespace("b"), datagrams) as receiver,
-    ):
+    with udp(fabric, "a") as sender, udp(fabric, "b") as receiver:
         receiver.bind((B, 9000))
         receiver.settimeout(0.3)
         fabric.netem("b", loss=0.3)
@@ -191,6 +192,62 @@ def test_a_cut_host_reaches_nothing_and_loss_is_a_share(fabric):
             while receiver.recv(8):
                 arrived += 1
     assert 139 <= arrived <= 211, "30 % of 250 lost, within five standard deviations"
+
+
+def round_trips(fabric, count=20):
+    """Seconds that each of `count` datagrams took from a to b and back."""
+    with udp(fabric, "a") as here, udp(fabric, "b") as there:
+        there.bind((B, 9000))
+        for end in (here, there):
+            end.settimeout(5)
+        took = []
+        for number in range(count):
+            began = time.monotonic()
+            here.sendto(bytes([number]), (B, 9000))
+            data, peer = there.recvfrom(8)
+            there.sendto(data, peer)
+            assert here.recv(8) == bytes([number])
+            took.append(time.monotonic() - began)
+        return took
+
+
+def test_late_packets_are_late_each_way_until_it_is_healed(fabric):
+    fabric.set_rules({"a": OPEN, "b": OPEN, "c": OPEN})
+    fabric.netem("b", delay=0.05)
+    late = round_trips(fabric)
+    assert min(late) >= 0.1
+    assert statistics.median(late) < 0.15
+    fabric.netem("b", delay=0.01)
+    assert 0.02 <= min(round_trips(fabric)) < 0.1, "a new delay replaces the old one"
+    fabric.heal("b")
+    assert min(round_trips(fabric)) < 0.01
+
+
+def test_late_packets_arrive_whole_and_in_order(fabric):
+    fabric.set_rules({"a": OPEN, "b": OPEN})
+    sent = random.Random(1).randbytes(8_000_000)
+    with fabric.listen("b", B, 80) as server:
+        fabric.netem("a", delay=0.02)
+        with fabric.connect("a", B, 80) as client:
+            writer = threading.Thread(target=lambda: (client.sendall(sent), client.shutdown(socket.SHUT_WR)))
+            writer.start()
+            peer, _ = server.accept()
+            with peer:
+                peer.settimeout(20)
+                received = b"".join(iter(lambda: peer.recv(1 << 16), b""))
+            writer.join()
+    assert received == sent
+
+
+def test_a_host_that_was_late_leaves_nothing_and_comes_back_in_time(fabric):
+    fabric.set_rules({"a": OPEN, "b": OPEN})
+    fabric.netem("b", delay=0.05)
+    fabric.unplug("b")
+    fabric.plug("b", B, "10.70.2.0/24")
+    assert min(round_trips(fabric)) < 0.01
+    for place in ("fabric", "b"):
+        links = run(["ip", "-n", fabric.paths.object_name(place), "-brief", "link"]).stdout
+        assert "late" not in links
 
 
 def test_a_fabric_takes_nobody_elses_names_and_leaves_none(fabric, tmp_path):
