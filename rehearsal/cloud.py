@@ -23,6 +23,7 @@ from moto.moto_server.werkzeug_app import (
 from werkzeug.serving import BaseWSGIServer, make_server
 
 from rehearsal import balancer_spec, cloud_patches, notification_patch, target_health_patch, zone_patch
+from rehearsal.moto_changes import Changes
 from rehearsal.shell import RehearsalError
 from rehearsal.view import Disk, Group, GroupRule, Instance, View
 
@@ -57,10 +58,11 @@ class Cloud:
             raise RehearsalError(f"aws:region '{region}' is no region that the emulated AWS knows: choose another one")
         self.region = region
         self.lock = threading.RLock()
-        cloud_patches.install(managed, start_command)
-        target_health_patch.install(target_states)
-        zone_patch.install()
-        notification_patch.install(tell)
+        self._changes = Changes()
+        cloud_patches.install(self._changes, managed, start_command)
+        target_health_patch.install(self._changes, target_states)
+        zone_patch.install(self._changes)
+        notification_patch.install(self._changes, tell)
         self._dispatch = DomainDispatcherApplication(create_backend_app)
         self._servers: list[tuple[BaseWSGIServer, threading.Thread]] = []
         cloud_patches.register_images(self._ec2)
@@ -96,12 +98,13 @@ class Cloud:
         self._servers.append((server, thread))
 
     def close(self) -> None:
-        """Stop answering."""
+        """Stop answering, and leave moto as it comes."""
         for server, thread in self._servers:
             server.shutdown()
             server.server_close()
             thread.join()
         self._servers.clear()
+        self._changes.undo()
 
     def view(self) -> View:
         """What should be real now."""

@@ -21,6 +21,8 @@ from moto.ssm import models as ssm_models
 from moto.ssm.exceptions import SSMException
 from moto.ssm.responses import SimpleSystemManagerResponse
 
+from rehearsal.moto_changes import Changes
+
 IMAGES = {"x86_64": "ami-0a7d26040a0000064", "arm64": "ami-0a7d26040b0000064"}
 """The rehearsal's image under the name of Ubuntu 26.04 LTS, per architecture."""
 
@@ -31,31 +33,25 @@ UBUNTU/26.04/stable/current/{amd64,arm64}/hvm/ebs-gp3/ami-id."""
 Managed = Callable[[str], bool]
 Start = Callable[[Any], None]
 
-_PATCHED: list[bool] = []
 
-
-def install(managed: Managed, start: Start) -> None:
-    """Patch moto, once a process.
+def install(changes: Changes, managed: Managed, start: Start) -> None:
+    """Mend every gap.
 
     `managed(instance_id)` says whether an instance's agent is there to take commands; `start(command)` begins a
-    command of SSM and returns at once. Later calls only replace the two functions.
+    command of SSM and returns at once.
     """
-    _hooks["managed"], _hooks["start"] = managed, start
-    if _PATCHED:
-        return
-    _PATCHED.append(True)
     # AWS has its managed policies (AmazonSSMManagedInstanceCore for one); moto leaves them out for speed.
-    default_user_config["iam"] = {"load_aws_managed_policies": True}
-    elastic_ip_addresses.random_ip = _next_elastic_ip
-    _rules_of_any_protocol()
-    _termination_protection_from_the_start()
-    _count_power_cycles()
-    _run_command()
-    _ubuntu_images()
-    _conditions_of_bucket_policies()
+    changes.entry(default_user_config, "iam", {"load_aws_managed_policies": True})
+    changes.attribute(elastic_ip_addresses, "random_ip", _next_elastic_ip)
+    _rules_of_any_protocol(changes)
+    _termination_protection_from_the_start(changes)
+    _count_power_cycles(changes)
+    _run_command(changes, managed, start)
+    _managed_instances(changes, managed)
+    _ubuntu_images(changes)
+    _conditions_of_bucket_policies(changes)
 
 
-_hooks: dict[str, Any] = {}
 ELASTIC_NUMBERS = range(10, 255)
 _numbers = itertools.cycle(ELASTIC_NUMBERS)
 
@@ -73,7 +69,7 @@ def _next_elastic_ip() -> str:
     raise EC2ClientError("AddressLimitExceeded", f"The rehearsal has {len(ELASTIC_NUMBERS)} Elastic IPs.")
 
 
-def _rules_of_any_protocol() -> None:
+def _rules_of_any_protocol(changes: Changes) -> None:
     # moto wants ports for every protocol but -1; EC2 wants none for those that have none, such as 112 (VRRP).
     original = SecurityGroupRule.__init__
 
@@ -88,10 +84,10 @@ def _rules_of_any_protocol() -> None:
         original(self, ec2_backend, "-1", group_id, None, None, *rest, **named)
         self.ip_protocol = str(ip_protocol)
 
-    SecurityGroupRule.__init__ = init
+    changes.attribute(SecurityGroupRule, "__init__", init)
 
 
-def _termination_protection_from_the_start() -> None:
+def _termination_protection_from_the_start(changes: Changes) -> None:
     # moto knows DisableApiTermination as an attribute to be modified, and overlooks it in RunInstances.
     original = InstanceResponse.run_instances
 
@@ -103,23 +99,23 @@ def _termination_protection_from_the_start() -> None:
                 instance.disable_api_termination = bool(self._get_param("DisableApiTermination"))
         return answer
 
-    InstanceResponse.run_instances = run_instances
+    changes.attribute(InstanceResponse, "run_instances", run_instances)
 
 
-def _count_power_cycles() -> None:
+def _count_power_cycles(changes: Changes) -> None:
     # moto stops and starts at once, so a stop and start between two looks would leave no trace; a reboot never does.
     for name in ("start", "reboot"):
-        _count_calls(name)
+        _count_calls(changes, name)
 
 
-def _count_calls(name: str) -> None:
+def _count_calls(changes: Changes, name: str) -> None:
     original = getattr(Instance, name)
 
     def counted(self: Any, *arguments: Any, **named: Any) -> Any:
         self.power_cycles = power_cycles(self) + 1
         return original(self, *arguments, **named)
 
-    setattr(Instance, name, counted)
+    changes.attribute(Instance, name, counted)
 
 
 def power_cycles(instance: Any) -> int:
@@ -127,14 +123,14 @@ def power_cycles(instance: Any) -> int:
     return int(getattr(instance, "power_cycles", 0))
 
 
-def _run_command() -> None:
+def _run_command(changes: Changes, managed: Managed, start: Start) -> None:
     # moto answers Success at once and runs nothing.
     original = ssm_models.SimpleSystemManagerBackend.send_command
 
     def send_command(self: Any, *arguments: Any, **named: Any) -> Any:
         if named.get("document_name") != "AWS-RunShellScript":
             raise SSMException("InvalidDocument", "The rehearsal runs AWS-RunShellScript only.")
-        unknown = [one for one in named.get("instance_ids") or [] if not _hooks["managed"](one)]
+        unknown = [one for one in named.get("instance_ids") or [] if not managed(one)]
         if unknown:
             raise SSMException("InvalidInstanceId", f"Instances {unknown} not in a valid state for account")
         wanted = list(named.get("instance_ids") or [])
@@ -148,17 +144,22 @@ def _run_command() -> None:
         command.completed_count = 0
         for invocation in command.invocations:
             invocation.update(Status="InProgress", StatusDetails="InProgress", ResponseCode=-1)
-        _hooks["start"](command)
+        start(command)
         return command
 
-    ssm_models.SimpleSystemManagerBackend.send_command = send_command
+    changes.attribute(ssm_models.SimpleSystemManagerBackend, "send_command", send_command)
 
-    # moto has neither of these two operations.
+    # moto does not have the operation.
     def cancel_command(self: Any) -> ActionResult:
         command = self.ssm_backend.get_command_by_id(self._get_param("CommandId"))
         command.cancelled = True
         return ActionResult({})
 
+    changes.attribute(SimpleSystemManagerResponse, "cancel_command", cancel_command)
+
+
+def _managed_instances(changes: Changes, managed: Managed) -> None:
+    # moto does not have the operation.
     def describe_instance_information(self: Any) -> ActionResult:
         backend = ec2_backends[self.current_account][self.region]
         return ActionResult(
@@ -175,13 +176,12 @@ def _run_command() -> None:
                         "ComputerName": instance.private_dns_name,
                     }
                     for instance in backend.all_instances()
-                    if _wanted(self, instance.id) and _hooks["managed"](instance.id)
+                    if _wanted(self, instance.id) and managed(instance.id)
                 ]
             }
         )
 
-    SimpleSystemManagerResponse.cancel_command = cancel_command
-    SimpleSystemManagerResponse.describe_instance_information = describe_instance_information
+    changes.attribute(SimpleSystemManagerResponse, "describe_instance_information", describe_instance_information)
 
 
 def _wanted(request: Any, instance_id: str) -> bool:
@@ -195,7 +195,7 @@ def _wanted(request: Any, instance_id: str) -> bool:
     return all(instance_id in (item.get("Values") or []) for item in given if item.get("Key") == "InstanceIds")
 
 
-def _ubuntu_images() -> None:
+def _ubuntu_images(changes: Changes) -> None:
     # moto knows the public parameters of Amazon's images, not those of Canonical's.
     original = ssm_models.ParameterDict._check_loading_status  # noqa: SLF001  (where moto loads Amazon's)
 
@@ -230,10 +230,10 @@ def _ubuntu_images() -> None:
             ],
         )
 
-    ssm_models.ParameterDict._check_loading_status = check  # noqa: SLF001
+    changes.attribute(ssm_models.ParameterDict, "_check_loading_status", check)
 
 
-def _conditions_of_bucket_policies() -> None:
+def _conditions_of_bucket_policies(changes: Changes) -> None:
     # moto reads a bucket policy without its conditions, so "deny what is not TLS" denies everything.
     def get_permission(self: Any, action: str, resource: str) -> Any:
         if self.policy is None:
@@ -249,7 +249,7 @@ def _conditions_of_bucket_policies() -> None:
             return PermissionResult.NEUTRAL
         return IAMPolicy(json.dumps({**policy, "Statement": applicable})).is_action_permitted(action, resource)
 
-    FakeBucket.get_permission = get_permission
+    changes.attribute(FakeBucket, "get_permission", get_permission)
 
 
 # The emulated endpoints speak plain HTTP inside this machine; they stand for AWS's TLS ones.

@@ -10,22 +10,19 @@ from moto.moto_api._internal import mock_random
 from moto.sns.models import Topic
 
 from rehearsal.alarm_rule import State
+from rehearsal.moto_changes import Changes
 from rehearsal.notifications import Notification
 
 Tell = Callable[[Notification], None]
 
-_hooks: dict[str, Tell] = {}
+
+def install(changes: Changes, tell: Tell) -> None:
+    """Let `tell` get every message, and let alarms begin and change as CloudWatch's do."""
+    _publish(changes, tell)
+    _state_of_alarms(changes)
 
 
-def install(tell: Tell) -> None:
-    """Patch moto, once a process; a later call only replaces `tell`, which gets every message."""
-    if not _hooks:
-        _publish()
-        _state_of_alarms()
-    _hooks["tell"] = tell
-
-
-def _publish() -> None:
+def _publish(changes: Changes, tell: Tell) -> None:
     # moto's own would post to the addresses of http and https subscriptions.
     def publish(
         self: Any,
@@ -37,15 +34,15 @@ def _publish() -> None:
         **__: Any,
     ) -> str:
         told = {key: str(value.get("Value", "")) for key, value in (message_attributes or {}).items()}
-        _hooks["tell"](Notification(self.arn, subject or "", message, told))
+        tell(Notification(self.arn, subject or "", message, told))
         number = str(mock_random.uuid4())
         self.sent_notifications.append((number, message, subject, message_attributes, group_id))
         return number
 
-    Topic.publish = publish
+    changes.attribute(Topic, "publish", publish)
 
 
-def _state_of_alarms() -> None:
+def _state_of_alarms(changes: Changes) -> None:
     # API reference, PutMetricAlarm: a new alarm has the state INSUFFICIENT_DATA, and an update leaves the state alone.
     # In moto every one begins with OK.
     original = CloudWatchBackend.put_metric_alarm
@@ -60,4 +57,4 @@ def _state_of_alarms() -> None:
                 setattr(alarm, kept, getattr(before, kept))
         return alarm
 
-    CloudWatchBackend.put_metric_alarm = put_metric_alarm
+    changes.attribute(CloudWatchBackend, "put_metric_alarm", put_metric_alarm)

@@ -8,6 +8,7 @@ from typing import Any
 from moto.elbv2.models import ELBv2Backend, FakeHealthStatus
 
 from rehearsal.balancer_spec import endpoint
+from rehearsal.moto_changes import Changes
 from rehearsal.proxy_protocol import Endpoint
 from rehearsal.target_health import State
 
@@ -22,21 +23,13 @@ REASONS = {
 }
 """Codes of the API reference, "TargetHealth"; a healthy target has none."""
 
-_hooks: dict[str, Callable[[], States]] = {}
 
-
-def install(states: Callable[[], States]) -> None:
-    """Patch moto, once a process; a later call only replaces `states`."""
-    if not _hooks:
-        _patch()
-    _hooks["states"] = states
-
-
-def _patch() -> None:
+def install(changes: Changes, states: Callable[[], States]) -> None:
+    """Let moto tell `states()`."""
     original = ELBv2Backend.describe_target_health
 
     def describe_target_health(self: Any, target_group_arn: str, targets: list[dict[str, Any]]) -> Any:
-        seen = _hooks["states"]()
+        seen = states()
         asked = list(targets or [])
         group = self.target_groups.get(target_group_arn)
         if group is not None and not asked:
@@ -50,7 +43,7 @@ def _patch() -> None:
                 return []
         return [_told(self, target_group_arn, one, seen) for one in original(self, target_group_arn, asked)]
 
-    ELBv2Backend.describe_target_health = describe_target_health
+    changes.attribute(ELBv2Backend, "describe_target_health", describe_target_health)
 
 
 def _told(backend: Any, arn: str, one: Any, seen: States) -> Any:

@@ -8,19 +8,13 @@ from typing import Any
 from moto.route53.models import HostedZoneIdentifier, Route53Backend
 from moto.utilities.id_generator import moto_id_manager
 
+from rehearsal.moto_changes import Changes
+
 ZONE_ID = re.compile(r"Z[A-Z0-9]{1,31}")
 
-_patched: list[bool] = []
 
-
-def install() -> None:
-    """Patch moto, once a process."""
-    if not _patched:
-        _patch()
-        _patched.append(True)
-
-
-def _patch() -> None:
+def install(changes: Changes) -> None:
+    """Let moto take the id of a zone from its reference."""
     original = Route53Backend.create_hosted_zone
 
     def create_hosted_zone(self: Any, name: str, *rest: Any, **named: Any) -> Any:
@@ -34,4 +28,4 @@ def _patch() -> None:
         finally:
             moto_id_manager.unset_custom_id(identifier)
 
-    Route53Backend.create_hosted_zone = create_hosted_zone
+    changes.attribute(Route53Backend, "create_hosted_zone", create_hosted_zone)

@@ -16,6 +16,7 @@ from botocore.config import Config
 
 from rehearsal import forward
 from rehearsal.cloud import Cloud
+from rehearsal.notification_patch import Tell
 
 REGION = "eu-central-1"
 ROOT = Path(__file__).resolve().parents[2]
@@ -82,10 +83,10 @@ class Emulated:
 
 
 @contextlib.contextmanager
-def emulated() -> Iterator[Emulated]:
-    """An emulated AWS with nothing in it."""
+def emulated(tell: Tell = lambda _: None) -> Iterator[Emulated]:
+    """An emulated AWS with nothing in it; `tell` gets what is published to SNS."""
     commands = Commands()
-    cloud = Cloud(REGION, managed=commands.managed, start_command=commands.start)
+    cloud = Cloud(REGION, managed=commands.managed, start_command=commands.start, tell=tell)
     listener = forward.listen(0)
     endpoint = f"http://127.0.0.1:{listener.getsockname()[1]}"
     cloud.serve(listener)

@@ -12,7 +12,6 @@ from typing import Any
 import pytest
 from moto.backends import get_backend
 
-from rehearsal import notification_patch
 from rehearsal.alarms import KEPT, MINUTE, Alarms, Sample
 from rehearsal.aws_metrics import status_checks, target_health
 from rehearsal.machine import Power
@@ -27,21 +26,27 @@ DIMENSIONS = [{"Name": "InstanceId", "Value": "i-1"}]
 
 
 @pytest.fixture(scope="module")
-def cloud() -> Iterator[Emulated]:
-    with emulated() as found:
+def told() -> list[Notification]:
+    """What the topic got, of all tests of this file."""
+    return []
+
+
+@pytest.fixture(scope="module")
+def cloud(told: list[Notification]) -> Iterator[Emulated]:
+    with emulated(tell=told.append) as found:
         yield found
 
 
 class Scene:
     """Alarms with a clock of their own, and what the topic got."""
 
-    def __init__(self, aws: Emulated) -> None:
+    def __init__(self, aws: Emulated, told: list[Notification]) -> None:
         for service in ("cloudwatch", "sns"):
             get_backend(service).reset()
         self.aws, self.now = aws, BEGIN
-        self.told: list[Notification] = []
+        self.told = told
+        self.told.clear()
         self.samples: list[Sample] = []
-        notification_patch.install(self.told.append)
         self.topic = aws.client("sns").create_topic(Name="t")["TopicArn"]
         self.alarms = Alarms(REGION, aws.cloud.lock, lambda: self.samples, lambda: self.now)
 
@@ -77,8 +82,8 @@ class Scene:
 
 
 @pytest.fixture
-def scene(cloud: Emulated) -> Scene:
-    return Scene(cloud)
+def scene(cloud: Emulated, told: list[Notification]) -> Scene:
+    return Scene(cloud, told)
 
 
 def test_a_server_that_fails_its_check_twice_alarms_and_is_over_with_the_first_good_one(scene: Scene) -> None:
