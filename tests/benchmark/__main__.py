@@ -49,15 +49,15 @@ def measure(count: int) -> Measurement:
 
 def child(count: int, started: float) -> None:
     """What the new interpreter does: import, evaluate twice, and print the times."""
-    from tests.program.evaluation import evaluate
+    from tests.program.plain_mocks import run
 
     configured = {"servers": servers(count)}
-    evaluate("dev", configured=configured)
+    run(configured=configured)
     first = time.monotonic()
     # What is left of the first evaluation is no part of the second.
     gc.collect()
     again = time.monotonic()
-    resources = evaluate("dev", configured=configured).resources
+    resources = run(configured=configured).get_registered_resources()
     second = time.monotonic()
     times = {"total": first - started, "evaluation": second - again, "resources": len(resources)}
     sys.stdout.write(json.dumps(times))

@@ -31,7 +31,7 @@ def preview(stack: str) -> Evaluation:
 @pytest.fixture(scope="session")
 def topology(stack: str) -> Topology:
     """The model that the program was made from."""
-    from tests.program.evaluation import ROOT
+    from tests.program.plain_mocks import ROOT
 
     file = read_stack(ROOT, stack)
     return build_topology(Settings.parse(file.settings, stack), stack=stack, region=file.region)

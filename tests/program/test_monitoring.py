@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 import re
 
-from tests.program.evaluation import ACCOUNT, Evaluation, evaluate
+from tests.program.evaluation import Evaluation, evaluate
+from tests.program.plain_mocks import ACCOUNT
 from topology import names
 from topology.model import Topology
 

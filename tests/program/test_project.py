@@ -10,7 +10,8 @@ import pytest
 import yaml
 from pydantic.fields import FieldInfo
 
-from tests.program.evaluation import ROOT, STACKS
+from tests.program.evaluation import STACKS
+from tests.program.plain_mocks import ROOT
 from topology.problems import ConfigurationError
 from topology.settings import Settings
 from topology.stackfile import project_defaults

@@ -6,7 +6,8 @@ import json
 from collections.abc import Iterator
 from typing import Any
 
-from tests.program.evaluation import ACCOUNT, SECRET_MARK, Evaluation, evaluate, leaves
+from tests.program.evaluation import Evaluation, evaluate, leaves
+from tests.program.plain_mocks import ACCOUNT, SECRET_MARK
 from topology import names
 from topology.flows import WORLD, flows
 from topology.model import Topology

@@ -8,7 +8,8 @@ from typing import Any
 import pulumi
 import pytest
 
-from tests.program.evaluation import IMAGE, Evaluation, evaluate
+from tests.program.evaluation import Evaluation, evaluate
+from tests.program.plain_mocks import IMAGE
 
 
 def refused(**more: Any) -> tuple[str, Evaluation]:
