@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shlex
+from dataclasses import replace
 from pathlib import Path
 
 import click
@@ -117,10 +118,14 @@ def verify(
 @_digests
 @click.option("--json", "as_json", is_flag=True, help="One JSON object instead of a table.")
 def show_status(stack: str, region: str | None, expected_digests: str | None, as_json: bool) -> None:
-    """Servers, roles, state, bundle and database role. Exit code 1 when the stack is not healthy."""
+    """Servers, roles, state, bundle, database role, and what is wrong. Exit code 1 when the stack is not healthy."""
     aws, fleet, runner = _open(stack, region)
     expected = _expected(aws, fleet, expected_digests)
-    observations = survey(runner, fleet)
+    unserved, reason = Targets(aws, stack).of_fleet(fleet)
+    if reason is not None:
+        click.echo(f"Note: {reason}", err=True)
+    seen = survey(runner, fleet)
+    observations = {name: replace(one, unserved=unserved.get(name, ())) for name, one in seen.items()}
     found = status.problems(fleet, observations, expected)
     if as_json:
         click.echo(json.dumps(status.document(fleet, observations, expected), indent=2))

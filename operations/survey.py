@@ -18,20 +18,24 @@ _PARALLEL = 8
 
 @dataclass(frozen=True)
 class Observation:
-    """What was seen of one server: its status, or why there is none. Exactly one of the two is None."""
+    """What was seen of one server: its status, or why there is none. Exactly one of the two is None.
+
+    `unserved` is why no requests come to it, where somebody asked (operations.targets).
+    """
 
     server: FleetServer
     status: HostStatus | None
     trouble: str | None
+    unserved: tuple[str, ...] = ()
 
     @property
     def problems(self) -> tuple[str, ...]:
         """What is wrong with this server by itself; empty when it is healthy."""
         if self.status is None:
-            return (self.trouble or "no status",)
+            return (self.trouble or "no status", *self.unserved)
         if self.status.healthy:
-            return ()
-        return self.status.problems or ("not healthy, without saying why",)
+            return self.unserved
+        return (*(self.status.problems or ("not healthy, without saying why",)), *self.unserved)
 
 
 def observe(runner: Runner, server: FleetServer) -> Observation:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from operations.aws import Aws
-from operations.fleet import FleetServer
+from operations.errors import PermissionDeniedError
+from operations.fleet import Fleet, FleetServer
 from topology.names import TAG_STACK, Role
 
 _TAGGED_AT_ONCE = 20  # Elastic Load Balancing, DescribeTags: at most 20 resources a call
@@ -37,6 +39,13 @@ class Targets:
                 reason = f" ({why})" if why else ""
                 found.append(f"for port {port} it is {health['State']} at the Network Load Balancer{reason}")
         return tuple(found)
+
+    def of_fleet(self, fleet: Fleet) -> tuple[Mapping[str, tuple[str, ...]], str | None]:
+        """The problems of every server, by name; without the permission to ask, none of them and the reason."""
+        try:
+            return {server.name: self.problems(server) for server in fleet.servers}, None
+        except PermissionDeniedError as error:
+            return {}, f"cannot tell whether a Network Load Balancer sends requests: {error}"
 
     def _of_stack(self) -> dict[str, int]:
         if self._groups is None:

@@ -14,8 +14,10 @@ import pytest
 from click.testing import CliRunner, Result
 
 from operations import cli
-from operations.errors import OperationError
+from operations.aws import Aws
+from operations.errors import OperationError, PermissionDeniedError
 from tests.operations.conftest import NEW, OLD, REFERENCE, REGION, launch, put_manifest, put_state
+from tests.operations.test_targets import group
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -107,6 +109,34 @@ def test_status_of_an_unhealthy_stack(invoke, stack, hosts):
     assert result.exit_code == 1
     assert "- server-3: the role check does not answer" in result.output
     assert "Not healthy." in result.output
+
+
+def test_status_tells_which_server_the_world_does_not_reach(invoke, stack):
+    group("https", 443)
+    result = invoke("status", "--stack", "dev", "--json")
+    assert result.exit_code == 1
+    first, *others = json.loads(result.output)["servers"]
+    assert first["problems"] == ["for port 443 it is not registered at the Network Load Balancer"]
+    assert [one["problems"] for one in others] == [[], []]
+    table = invoke("status", "--stack", "dev").output
+    assert "- server-1: for port 443 it is not registered" in table
+    assert "Not healthy." in table
+
+
+def test_status_without_the_permission_to_ask_the_load_balancer_says_so(invoke, stack, monkeypatch):
+    ask = Aws.call
+
+    def refusing(self, service, operation, **arguments):
+        if operation == "describe_target_health":
+            raise PermissionDeniedError("elasticloadbalancing:DescribeTargetHealth", "arn:x", None)
+        return ask(self, service, operation, **arguments)
+
+    group("https", 443)
+    monkeypatch.setattr(Aws, "call", refusing)
+    result = invoke("status", "--stack", "dev")
+    assert result.exit_code == 0
+    assert "Note: cannot tell whether a Network Load Balancer sends requests" in result.output
+    assert "elasticloadbalancing:DescribeTargetHealth" in result.output
 
 
 def test_status_of_a_stopped_server(invoke, stack):
