@@ -11,6 +11,7 @@ import hashlib
 import json
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any, Literal
 
 from topology import names
@@ -39,7 +40,7 @@ class File:
     owner: str = "root:root"
     shared: bool = False
 
-    @property
+    @cached_property
     def sha256(self) -> str:
         """Hex digest of the content in UTF-8."""
         return hashlib.sha256(self.content.encode()).hexdigest()
@@ -156,7 +157,7 @@ class Bundle:
         entry = {"sha256": file.sha256, "mode": file.mode, "owner": file.owner}
         return {**entry, "key": file.key(self.server)} if file.shared else entry
 
-    @property
+    @cached_property
     def digest(self) -> str:
         """ "sha256:<hex>" over the canonical JSON of everything but the digest itself."""
         return "sha256:" + hashlib.sha256(canonical(self.body).encode()).hexdigest()
