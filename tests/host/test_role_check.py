@@ -177,14 +177,14 @@ def test_a_change_is_seen_when_the_answer_is_stale(ask, mysqld):
 
 
 def test_a_known_no_is_held_back_until_it_becomes_a_yes(ask, mysqld, monkeypatch):
-    monkeypatch.setattr(role_check, "KNOWN", 0.2)
-    monkeypatch.setattr(role_check, "HOLD", 5.0)
+    monkeypatch.setattr(role_check, "KNOWN", 1.0)
+    monkeypatch.setattr(role_check, "HOLD", 20.0)
     mysqld.state = offline("server-1", state="RECOVERING")
     first = time.monotonic()
     assert ask("/writer")[0] == 503
     assert ask("/writer")[0] == 503, "HAProxy needs two to take a server out"
-    assert time.monotonic() - first < 0.2
-    time.sleep(0.25)
+    assert time.monotonic() - first < 1
+    time.sleep(1.1)
     answers = []
     thread = threading.Thread(target=lambda: answers.append((ask("/writer"), time.monotonic())))
     thread.start()
@@ -195,12 +195,12 @@ def test_a_known_no_is_held_back_until_it_becomes_a_yes(ask, mysqld, monkeypatch
     thread.join()
     (answer, at) = answers[0]
     assert answer[0] == 200
-    assert at - elected < 1
+    assert at - elected < 5
     mysqld.state = offline("server-1", state="ERROR")
     time.sleep(CACHE * 1.1)
     lost = time.monotonic()
     assert ask("/writer")[0] == 503
-    assert time.monotonic() - lost < 1, "the first no after a yes comes at once"
+    assert time.monotonic() - lost < 5, "the first no after a yes comes at once"
 
 
 def test_a_known_no_is_not_held_back_for_ever(ask, mysqld, monkeypatch):
@@ -280,11 +280,12 @@ def test_a_machine_that_stood_still_is_no_writer(probe, mysqld, monkeypatch):
 
 def test_waiting_for_a_slow_answer_is_bounded(probe, mysqld, monkeypatch):
     monkeypatch.setattr(role_check, "QUERY_SECONDS", 0.05)
-    mysqld.seconds = 0.5
+    mysqld.seconds = 2.0
     slow = threading.Thread(target=probe.ask)
     slow.start()
-    time.sleep(0.02)
+    while not mysqld.questions:
+        time.sleep(0.001)
     began = time.monotonic()
     assert probe.ask() == "mysqld is slow to answer"
-    assert time.monotonic() - began < 0.3
+    assert time.monotonic() - began < 1.5
     slow.join()

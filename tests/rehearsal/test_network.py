@@ -216,7 +216,7 @@ def test_late_packets_are_late_each_way_until_it_is_healed(fabric):
     fabric.netem("b", delay=0.05)
     late = round_trips(fabric)
     assert min(late) >= 0.1
-    assert statistics.median(late) < 0.15
+    assert statistics.median(late) < 0.3
     fabric.netem("b", delay=0.01)
     assert 0.02 <= min(round_trips(fabric)) < 0.1, "a new delay replaces the old one"
     fabric.heal("b")
