@@ -59,7 +59,7 @@ class DelayLine:
         self._thread.start()
 
     def close(self) -> None:
-        """Let frames pass at once again; those that still wait are lost. No error when the link is gone."""
+        """Let frames pass at once again; those that still wait follow at once. No error when the link is gone."""
         if namespace.exists(self._namespace):
             self._nft(_clear(self._link))
         self._ended.set()
@@ -83,7 +83,9 @@ class DelayLine:
             while not self._ended.is_set():
                 ready.poll(self._pause())
                 self._take()
-                self._send_due()
+                self._send(until=time.monotonic())
+            self._take()
+            self._send(until=math.inf)
         except OSError as error:  # the link went, with its host's power
             _log.info("delay of %s ends: %s", self._link, error)
         finally:
@@ -102,8 +104,8 @@ class DelayLine:
                 if len(self._waiting) < LIMIT:
                     self._waiting.append((time.monotonic() + self._seconds, frame))
 
-    def _send_due(self) -> None:
-        while self._waiting and self._waiting[0][0] <= time.monotonic():
+    def _send(self, until: float) -> None:
+        while self._waiting and self._waiting[0][0] <= until:
             self._out.send(self._waiting.popleft()[1])
 
 

@@ -223,6 +223,19 @@ def test_late_packets_are_late_each_way_until_it_is_healed(fabric):
     assert min(round_trips(fabric)) < 0.01
 
 
+def test_what_still_waits_at_the_end_is_not_lost(fabric):
+    fabric.set_rules({"a": OPEN, "b": OPEN})
+    with udp(fabric, "a") as here, udp(fabric, "b") as there:
+        there.bind((B, 9000))
+        there.settimeout(4)
+        here.sendto(b"first", (B, 9000))
+        assert there.recv(8) == b"first", "the way is known"
+        fabric.netem("a", delay=60)
+        here.sendto(b"late", (B, 9000))
+        fabric.heal("a")
+        assert there.recv(8) == b"late"
+
+
 def test_late_packets_arrive_whole_and_in_order(fabric):
     fabric.set_rules({"a": OPEN, "b": OPEN})
     sent = random.Random(1).randbytes(8_000_000)
