@@ -18,7 +18,9 @@ from operations.tables import console, terminal_table
 Open = Callable[[str, str | None], tuple[Fleet, Runner]]
 
 _stack = click.option("--stack", required=True, metavar="NAME", help="The stack, as `pulumi stack` names it.")
-_region = click.option("--region", metavar="NAME", help="AWS region. Default: the AWS environment's.")
+_region = click.option(
+    "--region", metavar="NAME", help="AWS region. Default: the AWS environment's, or else that of Pulumi.NAME.yaml."
+)
 _server = click.option("--server", metavar="NAME", help="The server that does it. Default: a replica.")
 _timeout = click.option(
     "--timeout", type=click.FloatRange(min=1), default=21600, show_default=True, metavar="SECONDS", help="Deadline."

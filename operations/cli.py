@@ -14,7 +14,7 @@ from operations.aws import Aws
 from operations.backup_cli import register
 from operations.command import Runner, SsmRunner
 from operations.deadline import Deadline
-from operations.errors import OperationError
+from operations.errors import OperationError, RegionError
 from operations.explain import explain as print_card
 from operations.fleet import Fleet, find_fleet
 from operations.flow_table import HEADERS as FLOW_HEADERS
@@ -50,7 +50,9 @@ def make_runner(aws: Aws) -> Runner:
 
 
 _stack = click.option("--stack", required=True, metavar="NAME", help="The stack, as `pulumi stack` names it.")
-_region = click.option("--region", metavar="NAME", help="AWS region. Default: the AWS environment's.")
+_region = click.option(
+    "--region", metavar="NAME", help="AWS region. Default: the AWS environment's, or else that of Pulumi.NAME.yaml."
+)
 _digests = click.option(
     "--expected-digests",
     envvar="TRIPOD_EXPECTED_DIGESTS",
@@ -225,7 +227,7 @@ def logs(stack: str, region: str | None, server: str | None, since: str, log: st
         span = parse_since(since)
     except ValueError as error:
         raise click.BadParameter(str(error), param_hint="--since") from None
-    for line in read_logs(Aws(region), stack, Log(log), span, server):
+    for line in read_logs(_aws(stack, region), stack, Log(log), span, server):
         click.echo(line.text)
 
 
@@ -236,7 +238,7 @@ def logs(stack: str, region: str | None, server: str | None, since: str, log: st
 @click.argument("server")
 def open_shell(stack: str, region: str | None, only_print: bool, server: str) -> None:
     """Open a shell on SERVER through Session Manager."""
-    aws = Aws(region)
+    aws = _aws(stack, region)
     target = find_fleet(aws, stack).server(server)
     command = shell.session_command(target, aws.region)
     if only_print:
@@ -252,7 +254,7 @@ def open_shell(stack: str, region: str | None, only_print: bool, server: str) ->
 @click.option("--print", "only_print", is_flag=True, help="Print the command instead of running it.")
 def dashboard(stack: str, region: str | None, port: int, only_print: bool) -> None:
     """Lead a port of this machine to a monitoring server's Prometheus, and say where its page is."""
-    aws = Aws(region)
+    aws = _aws(stack, region)
     monitors = [one for one in find_fleet(aws, stack).servers if Role.MONITORING in one.roles]
     target = next((one for one in monitors if one.state == "running"), None)
     if target is None:
@@ -266,8 +268,17 @@ def dashboard(stack: str, region: str | None, port: int, only_print: bool) -> No
 
 
 def _open(stack: str, region: str | None) -> tuple[Aws, Fleet, Runner]:
-    aws = Aws(region)
+    aws = _aws(stack, region)
     return aws, find_fleet(aws, stack), make_runner(aws)
+
+
+def _aws(stack: str, region: str | None) -> Aws:
+    try:
+        return Aws(region)
+    except RegionError:
+        if (own := configuration.region_of(stack)) is None:
+            raise
+        return Aws(own)
 
 
 def _expected(aws: Aws, fleet: Fleet, given: str | None) -> dict[str, str]:

@@ -24,3 +24,12 @@ def load_topology(stack: str, directory: Path = PROJECT_DIRECTORY) -> Topology:
         return build_topology(Settings.parse(file.settings, stack), stack=stack, region=file.region)
     except ConfigurationError as error:
         raise OperationError(str(error)) from error
+
+
+def region_of(stack: str) -> str | None:
+    """The region that this project's Pulumi.<stack>.yaml names; None when it names none or cannot be read."""
+    try:
+        named = read_stack(PROJECT_DIRECTORY, stack).config.get("aws:region")
+    except ConfigurationError:
+        return None
+    return str(named) if named else None

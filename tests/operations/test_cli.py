@@ -13,7 +13,7 @@ import boto3
 import pytest
 from click.testing import CliRunner, Result
 
-from operations import cli
+from operations import cli, configuration
 from operations.aws import Aws
 from operations.errors import OperationError, PermissionDeniedError
 from tests.operations.conftest import NEW, OLD, REFERENCE, REGION, launch, put_manifest, put_state
@@ -222,6 +222,16 @@ def project(tmp_path: Path) -> Path:
     return tmp_path
 
 
+@pytest.mark.parametrize("given,expected", [("ap-south-1", "ap-south-1"), ("", "eu-west-1")])
+def test_the_region_is_the_environments_or_else_that_of_the_stacks_file(
+    invoke, aws, project, monkeypatch, given, expected
+):
+    monkeypatch.setattr(configuration, "PROJECT_DIRECTORY", project)
+    monkeypatch.setenv("AWS_REGION", given)
+    assert f"in {expected}" in error_of(invoke("status", "--stack", "dev"))
+    assert "in sa-east-1" in error_of(invoke("status", "--stack", "dev", "--region", "sa-east-1"))
+
+
 def test_explain_needs_no_aws(invoke, project, monkeypatch):
     monkeypatch.delenv("AWS_REGION")
     monkeypatch.delenv("AWS_ACCESS_KEY_ID")
@@ -289,14 +299,15 @@ def run(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]
 
 
 @pytest.mark.parametrize(
-    "environment,said",
+    "stack,environment,said",
     [
-        ({}, "No AWS region is set"),
-        ({"AWS_REGION": REGION}, "No usable AWS credentials"),
+        ("unheard-of", {}, "No AWS region is set"),
+        ("unheard-of", {"AWS_REGION": REGION}, "No usable AWS credentials"),
+        ("dev", {}, "No usable AWS credentials"),
     ],
 )
-def test_as_a_process_without_aws(environment, said):
-    done = run("status", "--stack", "dev", **environment)
+def test_as_a_process_without_aws(stack, environment, said):
+    done = run("status", "--stack", stack, **environment)
     assert done.returncode == 1
     assert done.stderr.startswith("Error: ")
     assert said in done.stderr
