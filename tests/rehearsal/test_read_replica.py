@@ -7,26 +7,17 @@ from pathlib import Path
 
 import pytest
 import requests
-import yaml
 
 from rehearsal.drills.stack import Stack
 from rehearsal.drills.waiting import wait_until
 from rehearsal.shell import RehearsalError
-from rehearsal.up import read_topology
 from tests.rehearsal.astray import WRITE
+from tests.rehearsal.growth import first_servers, grow, lives
 from tests.rehearsal.stack import rehearsal, running, status
 
-ROOT = Path(__file__).resolve().parents[2]
 REPLICA = "server-4"
 
 pytestmark = [pytest.mark.rehearsal, pytest.mark.drill]
-
-
-def settings(servers: int) -> str:
-    """The shipped stack `replicas`, with its first `servers` servers only."""
-    content = yaml.safe_load((ROOT / "Pulumi.replicas.yaml").read_text())
-    content["config"]["tripod:servers"] = content["config"]["tripod:servers"][:servers]
-    return yaml.safe_dump(content)
 
 
 @pytest.fixture(scope="module")
@@ -36,24 +27,15 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def small(place: Path) -> Iterator[Stack]:
-    with running(place, "grown", settings(3)) as stack:
+    with running(place, "grown", first_servers("replicas", 3)) as stack:
         yield stack
-
-
-def lives(stack: Stack) -> dict[str, str]:
-    """Process ids and restarts of every server's services."""
-    words = ("systemctl", "show", "-p", "Id,MainPID,NRestarts", "mysql", "haproxy", "tripod-app", "tripod-group")
-    return {server.name: stack.exec(server.name, *words).stdout for server in stack.topology.servers}
 
 
 @pytest.fixture(scope="module")
 def stack(small: Stack, place: Path) -> Stack:
     """The same stack after its file gained a server. No service of the other servers may notice."""
     before = lives(small)
-    (place / f"Pulumi.{small.name}.yaml").write_text(settings(4))
-    done = rehearsal("up", "--stack", small.name, "--project", str(place), timeout=600)
-    assert done.returncode == 0, done.stdout + done.stderr
-    grown = Stack(read_topology(place, small.name))
+    grown = grow(small, place, first_servers("replicas", 4))
     after = lives(grown)
     assert {name: after[name] for name in before} == before
     return grown
