@@ -140,9 +140,11 @@ def _apply(
     chosen: Plan, files: Sequence[Path], scratch: Scratch, target: Target, report: Report
 ) -> binlog.Transaction | None:
     taken: dict[str, binlog.Transaction] = {}
+    outside = chosen.outside
     for path in files:
-        inside = (one for one in wanted(binlog.read(path), target) if not GtidSet.parse(one.gtid) <= chosen.outside)
-        taken |= {one.gtid: one for one in inside}
+        for one in wanted(binlog.read(path), target):
+            if not (outside and GtidSet.parse(one.gtid) <= outside):
+                taken[one.gtid] = one
     before = scratch.executed()
     if before != chosen.backup.gtids:
         raise BackupError(f"the backup holds {before}, its manifest says {chosen.backup.gtids}")
