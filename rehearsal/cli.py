@@ -15,6 +15,7 @@ from rehearsal.daemon import ROOT, Daemon
 from rehearsal.drills import cli as drills
 from rehearsal.notifications import Notification, Notifications
 from rehearsal.shell import RehearsalError
+from rehearsal.state import State
 
 INTERRUPTED = 130
 
@@ -212,6 +213,16 @@ _power("start", "Switch SERVERS on.")
 def recreate(daemon: Daemon, server: str, empty: bool) -> None:
     """Put a new machine in the place of SERVER, as if its instance had been created anew."""
     daemon.ask("recreate", server=server, empty=empty, timeout=120)
+
+
+@main.command()
+@STACK
+@click.argument("resources", nargs=-1, required=True)
+def unprotect(daemon: Daemon, resources: tuple[str, ...]) -> None:
+    """Let RESOURCES (such as server-4-data) be deleted by the next `up`, as `pulumi state unprotect` does."""
+    daemon.ask("ping")
+    with daemon.exclusive():
+        State.load(daemon.state).unprotect(resources)
 
 
 @main.command()

@@ -204,7 +204,11 @@ class Engine:
         gone = [entry for urn, entry in self._state.entries.items() if urn not in self._seen]
         protected = [entry for entry in gone if entry.protect]
         if protected:
-            problem = RuntimeError("it is protected, and the program no longer declares it")
+            names = " ".join(entry.name for entry in protected)
+            problem = RuntimeError(
+                "it is protected, and the program no longer declares it. If it may go: "
+                f"python -m rehearsal unprotect --stack NAME {names}"
+            )
             raise ResourceError("Deleting", protected[0].type, protected[0].name, problem)
         for entry in [*reversed(self._replaced), *reversed(gone)]:
             step = Step.RETAIN if entry.retain else Step.DELETE

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import json
 import os
-from dataclasses import asdict, dataclass, field
+from collections.abc import Collection
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, TextIO
+
+from rehearsal.shell import RehearsalError
 
 
 @dataclass
@@ -80,6 +83,19 @@ class State:
             for change in [*changes, {"outputs": outputs, "secret": secret}]:
                 file.write(json.dumps(change) + "\n")
         partial.replace(self.path)
+
+    def unprotect(self, names: Collection[str]) -> None:
+        """Let resources of these names be deleted. Raises RehearsalError when a name is not that of a protected one."""
+        protected = {entry.name: entry for entry in self.entries.values() if entry.protect}
+        unknown = [name for name in names if name not in protected]
+        if unknown:
+            there = ", ".join(sorted(protected)) or "none"
+            raise RehearsalError(f"no protected resource is called {', '.join(unknown)}; protected are: {there}")
+        complete = self.complete
+        for name in names:
+            self.put(replace(protected[name], protect=False))
+        if complete:
+            self.finish(self.outputs, self.secret_outputs)
 
     def _append(self, change: dict[str, Any]) -> None:
         self.complete = False

@@ -21,7 +21,7 @@ from userdata.host.__main__ import _parser
 AWS_OPTIONS = {"region", "query", "output"}
 # Commands of the AWS CLI that are no operation of a service, with their options (AWS CLI, `aws logs tail help`).
 AWS_OWN = {("logs", "tail"): {"since", "follow", "format", "filter-pattern", "log-stream-names"}}
-PULUMI = {"up", "destroy", "state", "preview", "config"}
+PULUMI = {"up", "destroy", "state", "stack", "preview", "config"}
 ON_SERVERS = {"systemctl", "journalctl", "haproxy", "openssl", "df", "du", "systemd-cgtop", "cat", "nstat"}
 ON_SERVERS |= {"mkdir", "find", "resize2fs"}
 

@@ -26,7 +26,7 @@ from userdata.prometheus.runbook import DOCUMENT, SECTIONS
 from userdata.render import bundle
 
 STACKS = {topology.stack: topology for topology in stacks()}
-PLANNED = {"instance-type", "planned-work", "destroy"}
+PLANNED = {"instance-type", "planned-work", "remove-servers", "destroy"}
 
 
 @pytest.fixture(params=STACKS.values(), ids=STACKS)

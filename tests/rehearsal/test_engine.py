@@ -6,6 +6,7 @@ import pytest
 
 from rehearsal.engine import Engine, Registration, ResourceError, Step, top_level
 from rehearsal.resources import KINDS, Kind, Outcome, UnknownTypeError, kind_of
+from rehearsal.shell import RehearsalError
 from rehearsal.state import State
 
 TYPE = "test:index/thing:Thing"
@@ -143,6 +144,24 @@ def test_what_is_gone_and_protected_is_an_error(tmp_path, calls):
     run(path, thing(protect=True))
     with pytest.raises(ResourceError, match="protected, and the program no longer declares it"):
         run(path)
+
+
+def test_what_is_gone_may_go_once_it_is_unprotected(tmp_path, calls):
+    path = tmp_path / "state"
+    run(path, thing("a", protect=True), thing("b", protect=True), thing("c"))
+    state = State.load(path)
+    with pytest.raises(RehearsalError, match="no protected resource is called c, d; protected are: a, b"):
+        state.unprotect(["a", "c", "d"])
+    assert all(State.load(path).entries[f"urn::{name}"].protect for name in "ab"), "all of them or none"
+    state.finish({"url": "x"}, [])
+    state.unprotect(["a"])
+    again = State.load(path)
+    assert again.complete
+    assert again.outputs == {"url": "x"}
+    _, events = run(path, thing("b", protect=True), thing("c"))
+    assert (Step.DELETE, "a") in events
+    with pytest.raises(ResourceError, match=r"protected.*unprotect --stack NAME b"):
+        run(path, thing("c"))
 
 
 def test_an_interrupted_run_forgets_nothing(tmp_path, calls):

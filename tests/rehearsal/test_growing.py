@@ -6,12 +6,14 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import yaml
 
 from rehearsal.drills.judge import Limits, judge
+from rehearsal.drills.scene import Scene
 from rehearsal.drills.stack import Stack
 from rehearsal.drills.watch import watching
 from tests.rehearsal.growth import first_servers, grow, lives
-from tests.rehearsal.stack import running
+from tests.rehearsal.stack import client, rehearsal, running
 
 pytestmark = [pytest.mark.rehearsal, pytest.mark.drill]
 
@@ -57,3 +59,28 @@ def test_five_members_survive_the_loss_of_two(stack: Stack, tmp_path: Path) -> N
             stack.power("start", *lost)
     assert watch.record is not None
     assert judge(watch.record).faults == ()
+
+
+def test_two_members_leave_again_while_clients_read_and_write(stack: Stack, place: Path, tmp_path: Path) -> None:
+    """As docs/runbook.md says, "Remove servers from a stack"."""
+    leaving = ("server-4", "server-5")
+    stack.wait_healthy()
+    before = lives(stack)
+    unguarded = yaml.safe_load(first_servers("five", 5))
+    unguarded["config"]["tripod:deletionProtection"] = False
+    with watching(stack, tmp_path) as watch:
+        primary = Scene(stack, watch).lead_from(lambda server: server not in leaving)
+        grow(stack, place, yaml.safe_dump(unguarded))
+        done = rehearsal("unprotect", "--stack", stack.name, *(f"{server}-data" for server in leaving))
+        assert done.returncode == 0, done.stderr
+        stack.topology = grow(stack, place, first_servers("five", 3)).topology
+        stack.wait_whole()
+        watch.observe(3)
+    assert watch.record is not None
+    verdict = judge(watch.record, Limits(failed_reads=0, failed_writes=0))
+    assert verdict.faults == ()
+    assert sorted(watch.record.final_keys) == ["server-1", "server-2", "server-3"]
+    assert lives(stack) == {name: before[name] for name in stack.databases}
+    assert stack.primary() == primary
+    kept = client(stack, "ec2").describe_volumes(Filters=[{"Name": "status", "Values": ["available"]}])["Volumes"]
+    assert len(kept) == len(leaving)
