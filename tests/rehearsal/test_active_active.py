@@ -19,6 +19,7 @@ from rehearsal.drills.stack import Stack
 from rehearsal.drills.waiting import wait_until
 from rehearsal.drills.watch import Watch, watching
 from rehearsal.shell import run
+from tests.rehearsal.scraped import wait_for_targets
 from tests.rehearsal.stack import client, rehearsal, running
 from topology.draining import NLB_CHECK_COUNT, NLB_CHECK_INTERVAL, NLB_CHECK_TIMEOUT, drain_seconds
 from topology.names import Edge
@@ -111,6 +112,10 @@ def stop_haproxy(stack: Stack, server: str) -> float:
 
 def start_haproxy(stack: Stack, server: str) -> None:
     stack.exec(server, "systemctl", "start", "haproxy.service")
+
+
+def test_monitoring_gets_metrics_from_every_server(stack: Stack) -> None:
+    wait_for_targets(stack)
 
 
 def test_every_load_balancer_serves_and_the_client_is_known_to_the_end(stack: Stack) -> None:

@@ -20,6 +20,7 @@ from rehearsal.drills.waiting import wait_until
 from rehearsal.drills.watch import Watch
 from rehearsal.engine import Step
 from tests.rehearsal.drilling import one, settings
+from tests.rehearsal.scraped import wait_for_targets
 from tests.rehearsal.stack import rehearsal, running
 
 pytestmark = pytest.mark.rehearsal
@@ -48,6 +49,10 @@ def refused_reads(place: Path) -> list[Request]:
     """Reads that the site itself answered with an error; what a busy machine's client gave up is none of them."""
     (file,) = place.rglob("requests.jsonl")
     return [row for row in Tail(file, Request).rows() if row.kind == "read" and row.status >= 500]
+
+
+def test_monitoring_gets_metrics_from_every_server(stack: Stack) -> None:
+    wait_for_targets(stack)
 
 
 @pytest.mark.parametrize("name", CORE)

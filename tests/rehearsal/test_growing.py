@@ -13,6 +13,7 @@ from rehearsal.drills.scene import Scene
 from rehearsal.drills.stack import Stack
 from rehearsal.drills.watch import watching
 from tests.rehearsal.growth import first_servers, grow, lives
+from tests.rehearsal.scraped import wait_for_targets
 from tests.rehearsal.stack import client, rehearsal, running
 
 pytestmark = [pytest.mark.rehearsal, pytest.mark.drill]
@@ -45,6 +46,7 @@ def test_two_members_join_while_clients_read_and_write(stack: Stack, place: Path
     after = lives(stack)
     assert {name: after[name] for name in before} == before
     assert stack.primary() == primary
+    wait_for_targets(stack)
 
 
 def test_five_members_survive_the_loss_of_two(stack: Stack, tmp_path: Path) -> None:
@@ -84,3 +86,4 @@ def test_two_members_leave_again_while_clients_read_and_write(stack: Stack, plac
     assert stack.primary() == primary
     kept = client(stack, "ec2").describe_volumes(Filters=[{"Name": "status", "Values": ["available"]}])["Volumes"]
     assert len(kept) == len(leaving)
+    wait_for_targets(stack)

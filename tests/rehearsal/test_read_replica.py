@@ -13,6 +13,7 @@ from rehearsal.drills.waiting import wait_until
 from rehearsal.shell import RehearsalError
 from tests.rehearsal.astray import WRITE
 from tests.rehearsal.growth import first_servers, grow, lives
+from tests.rehearsal.scraped import wait_for_targets
 from tests.rehearsal.stack import rehearsal, running, status
 
 REPLICA = "server-4"
@@ -90,6 +91,10 @@ def test_an_entry_is_read_from_the_replica_and_a_write_is_refused(stack: Stack) 
     # Its first copy came from a replica: the primary has enough to do.
     donor = stack.query(REPLICA, "SELECT source FROM performance_schema.clone_status")[0]["source"]
     assert str(stack.topology.server(stack.primary()).address) not in donor
+
+
+def test_monitoring_gets_metrics_from_every_server(stack: Stack) -> None:
+    wait_for_targets(stack)
 
 
 def test_haproxy_sends_it_reads_and_never_writes(stack: Stack) -> None:

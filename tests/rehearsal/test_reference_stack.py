@@ -20,6 +20,7 @@ from rehearsal.drills.waiting import wait_until
 from rehearsal.drills.watch import Watch, watching
 from rehearsal.shell import RehearsalError
 from tests.rehearsal.astray import kill_mysqld, let_it_write, make_anew, wait_refused, write_astray
+from tests.rehearsal.scraped import wait_for_targets
 from tests.rehearsal.stack import rehearsal, status
 
 pytestmark = pytest.mark.rehearsal
@@ -58,6 +59,10 @@ def test_status_says_what_machines_need(stack: Stack) -> None:
     assert [server["name"] for server in found["servers"]] == ["server-1", "server-2", "server-3"]
     assert {server["database"]["member_state"] for server in found["servers"]} == {"ONLINE"}
     assert sorted(server["database"]["role"] for server in found["servers"]) == ["primary", "replica", "replica"]
+
+
+def test_monitoring_gets_metrics_from_every_server(stack: Stack) -> None:
+    wait_for_targets(stack)
 
 
 def test_the_page_is_served_over_https(stack: Stack, site: str) -> None:
