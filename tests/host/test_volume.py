@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
+import dataclasses
+import threading
+from concurrent.futures import ThreadPoolExecutor
+
 import pytest
 
 from userdata.host import volume
@@ -84,6 +89,25 @@ def test_a_second_time_does_nothing(disks):
     disks.log.clear()
     volume.mount(disks.system)
     assert disks.log == []
+
+
+def test_two_that_come_at_the_same_time_mount_it_once(disks):
+    disks.add()
+    asked = threading.Barrier(2, timeout=1)
+    look = disks.system.run
+
+    def slowly(command, **options):
+        if command[0] == "findmnt":
+            # Both have looked before one mounts, unless one waits for the other.
+            with contextlib.suppress(threading.BrokenBarrierError):
+                asked.wait()
+        return look(command, **options)
+
+    system = dataclasses.replace(disks.system, run=slowly)
+    with ThreadPoolExecutor(2) as pool:
+        mounting = [pool.submit(volume.mount, system) for _ in range(2)]
+        assert NAME in [done.result() for done in mounting]
+    assert sorted(disks.log) == ["mkfs.ext4", "mount", "mount", "resize2fs"]
 
 
 def test_a_volume_with_data_is_only_mounted_and_grown(disks):

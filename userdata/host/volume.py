@@ -7,7 +7,10 @@ when its volume is replaced.
 
 from __future__ import annotations
 
+import fcntl
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -22,6 +25,7 @@ MOUNT = "/var/lib/tripod"
 # AppArmor and every habit know MySQL's data under this path, so it is bound there.
 BINDS = (("/var/lib/tripod/mysql", "/var/lib/mysql"),)
 OPTIONS = "noatime,nodev,nosuid"
+LOCK = "/run/tripod-volume.lock"
 
 # Pulumi attaches the volume when the instance runs; that takes seconds, rarely a minute.
 WAIT_SECONDS = 300.0
@@ -54,6 +58,22 @@ def mount(system: System, seconds: float = WAIT_SECONDS) -> str:
 
     Raises StepError when no volume comes, when there are several, or when it holds something else.
     """
+    with _alone(system):
+        return _mount(system, seconds)
+
+
+@contextmanager
+def _alone(system: System) -> Iterator[None]:
+    # At a boot the boot program and tripod-volume.service come at the same time. A volume that is mounted twice has
+    # its binds twice, too: a rename from one of its directories to another then crosses mounts, and is refused.
+    lock = system.path(LOCK)
+    lock.parent.mkdir(parents=True, exist_ok=True)
+    with lock.open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
+
+
+def _mount(system: System, seconds: float) -> str:
     source = _mounted(system, MOUNT)
     if source is None:
         volume = _await(system, seconds)
