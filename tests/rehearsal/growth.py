@@ -6,11 +6,11 @@ from pathlib import Path
 
 import yaml
 
+from rehearsal.daemon import ROOT
 from rehearsal.drills.stack import Stack
 from rehearsal.up import read_topology
 from tests.rehearsal.stack import rehearsal
 
-ROOT = Path(__file__).resolve().parents[2]
 SERVICES = ("mysql", "haproxy", "tripod-app", "tripod-group", "keepalived")
 
 
