@@ -12,9 +12,9 @@ help: ## List the commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
 
 .PHONY: rehearse
-rehearse: ## Run a stack on this machine, with real hosts and an emulated AWS (root)
-	@tools/bootstrap rehearse
-	@$(PYTHON) -m rehearsal up --stack $(STACK)
+rehearse: ## Run a stack on this machine, with real hosts and an emulated AWS (root); DISTRIBUTION=ubuntu as on AWS
+	@$(if $(DISTRIBUTION),TRIPOD_DISTRIBUTION=$(DISTRIBUTION)) tools/bootstrap rehearse
+	@$(PYTHON) -m rehearsal up --stack $(STACK) $(if $(DISTRIBUTION),--distribution $(DISTRIBUTION))
 
 .PHONY: down
 down: ## Take the rehearsal of a stack away

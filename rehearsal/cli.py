@@ -12,6 +12,7 @@ from rich.console import Console
 
 from rehearsal import report
 from rehearsal.daemon import ROOT, Daemon
+from rehearsal.distribution import DEBIAN, DISTRIBUTIONS, VARIABLE
 from rehearsal.drills import cli as drills
 from rehearsal.notifications import Notification, Notifications
 from rehearsal.shell import RehearsalError
@@ -104,6 +105,12 @@ def main() -> None:
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
     help="The .tar.gz of the stack's own application, which is in no bucket here.",
 )
+@click.option(
+    "--distribution",
+    type=click.Choice(sorted(DISTRIBUTIONS)),
+    help=f"What the hosts run: {'; '.join(f'{one.name} is {one.what}' for one in DISTRIBUTIONS.values())}.  "
+    f"[default: {VARIABLE} of the environment, else {DEBIAN.name}]",
+)
 def up(
     daemon: Daemon,
     port: int | None,
@@ -111,12 +118,13 @@ def up(
     project: Path,
     page_port: int | None,
     artifact: Path | None,
+    distribution: str | None,
 ) -> None:
     """Start a stack and wait until it is verified healthy; on a running stack apply what changed."""
     from rehearsal import up as starting  # noqa: PLC0415  (brings the topology and Pulumi)
 
     request = starting.Request(
-        daemon.stack, project.resolve(), port, http_port, page_port, artifact and artifact.resolve()
+        daemon.stack, project.resolve(), port, http_port, page_port, artifact and artifact.resolve(), distribution
     )
     starting.up(request, Console())
 

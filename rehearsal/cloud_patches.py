@@ -280,7 +280,7 @@ def register_images(backend: Any) -> None:
             backend,
             image,
             name=f"ubuntu/images/hvm-ssd-gp3/ubuntu-rehearsal-26.04-{architecture}-server",
-            description="Debian sid, in the place of Ubuntu 26.04 LTS",
+            description="the image of the hosts, in the place of Ubuntu 26.04 LTS",
             owner_id="099720109477",  # Canonical's account
             public=True,
             virtualization_type="hvm",

@@ -17,12 +17,12 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+from rehearsal.distribution import Distribution, chosen
 from rehearsal.image_settings import DISABLED_UNITS, FILES, MASKED_UNITS, finish
-from rehearsal.mirror import acquire_options, debian_mirror
+from rehearsal.mirror import acquire_options, mirror
 from rehearsal.shell import RehearsalError, run, tool_environment
 
 CACHE = Path("/var/cache/tripod-rehearsal")
-SUITE = "sid"  # the only Debian suite with MySQL; production runs Ubuntu, whose packages descend from these
 BUILD_TIMEOUT = 1800.0
 
 PACKAGES = (
@@ -44,10 +44,12 @@ def quiet(_line: str) -> None:
     """Report progress to nobody."""
 
 
-def key() -> str:
+def key(distribution: Distribution | None = None) -> str:
     """Digest of everything that goes into the image but the mirror's state: 16 hexadecimal digits."""
+    distribution = distribution or chosen()
     recipe = {
-        "suite": SUITE,
+        "suite": distribution.suite,
+        "components": distribution.components,
         "architecture": platform.machine(),
         "packages": sorted(PACKAGES),
         "files": FILES,
@@ -56,18 +58,20 @@ def key() -> str:
     return hashlib.sha256(json.dumps(recipe, sort_keys=True).encode()).hexdigest()[:16]
 
 
-def path(cache: Path = CACHE) -> Path:
+def path(cache: Path = CACHE, distribution: Distribution | None = None) -> Path:
     """Where the image of the present recipe is, built or not."""
-    return cache / f"image-{key()}"
+    return cache / f"image-{key(distribution)}"
 
 
-def ensure(progress: Progress = quiet, cache: Path = CACHE) -> Path:
+def ensure(progress: Progress = quiet, cache: Path = CACHE, distribution: Distribution | None = None) -> Path:
     """Return the image's root directory, building it first when it is not there (about a minute; needs root).
 
+    Without a `distribution` it is that of TRIPOD_DISTRIBUTION, or Debian.
     Safe to call from several processes: the first builds, the others wait for it.
     Raises RehearsalError with the end of the build's log.
     """
-    image = path(cache)
+    distribution = distribution or chosen()
+    image = path(cache, distribution)
     if image.is_dir():
         return image
     if os.geteuid() != 0:
@@ -80,7 +84,8 @@ def ensure(progress: Progress = quiet, cache: Path = CACHE) -> Path:
             _remove(abandoned)
         building = image.with_name(f"{image.name}.building")
         try:
-            _bootstrap(building, cache / f"{image.name}.log", progress)
+            with distribution.keys() as keys:
+                _bootstrap(distribution, building, keys, cache / f"{image.name}.log", progress)
             progress("adjusting the image")
             finish(building)
             building.rename(image)
@@ -91,7 +96,7 @@ def ensure(progress: Progress = quiet, cache: Path = CACHE) -> Path:
     return image
 
 
-def _bootstrap(root: Path, log: Path, progress: Progress) -> None:
+def _bootstrap(distribution: Distribution, root: Path, keys: Path, log: Path, progress: Progress) -> None:
     if shutil.which("mmdebstrap", path=tool_environment()["PATH"]) is None:
         raise RehearsalError("mmdebstrap is not installed on this machine: apt-get install mmdebstrap")
     command = [
@@ -103,10 +108,12 @@ def _bootstrap(root: Path, log: Path, progress: Progress) -> None:
         "--dpkgopt=path-exclude=/usr/share/man/*",
         "--dpkgopt=path-exclude=/usr/share/doc/*",
         "--dpkgopt=path-include=/usr/share/doc/*/copyright",
+        f"--components={','.join(distribution.components)}",
+        f"--keyring={keys}",
         f"--include={','.join(PACKAGES)}",
-        SUITE, str(root), *debian_mirror(),
+        distribution.suite, str(root), *mirror(distribution),
     ]  # fmt: skip
-    progress(f"building the image with mmdebstrap ({SUITE}, {len(PACKAGES)} packages and what they need)")
+    progress(f"building the image with mmdebstrap ({distribution.what}: {len(PACKAGES)} packages and what they need)")
     tail: deque[str] = deque(maxlen=25)
     deadline = time.monotonic() + BUILD_TIMEOUT
     with log.open("w") as record:

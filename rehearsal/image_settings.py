@@ -16,13 +16,15 @@ DISABLED_UNITS = (
     "e2scrub_reap.service", "getty@tty1.service", "systemd-pstore.service", "cloud-init-hotplugd.socket",
     "rsyslog.service",
 )  # fmt: skip
-MASKED_UNITS = ("console-getty.service", "systemd-networkd-wait-online.service")
+# The fabric gives a host its address before it starts: nothing here configures a network or waits for one.
+MASKED_UNITS = ("console-getty.service", "systemd-networkd-wait-online.service", "netplan-configure.service")
 
 GATE = "/dev/.tripod-devices"
 """Appears in a host's /dev when its disks are there: what udev's settling is to a real machine."""
 
 FILES = {
-    # cloud-init as on EC2. strict_id: a container has no DMI table that says "ec2".
+    # cloud-init as on EC2. strict_id: a container has no DMI table that says "ec2". And nobody logs in over SSH, no
+    # udev waits for a network card, and the tree has no locales but C's.
     "etc/cloud/cloud.cfg.d/90_tripod_rehearsal.cfg": """\
 datasource_list: [Ec2]
 datasource:
@@ -32,6 +34,9 @@ datasource:
     max_wait: 60
     timeout: 5
 network: {config: disabled}
+updates: {network: {when: [boot]}}
+ssh_genkeytypes: []
+locale: false
 """,
     "etc/cloud/ds-identify.cfg": "datasource: Ec2\npolicy: enabled\n",
     "etc/systemd/journald.conf.d/90-tripod-rehearsal.conf": "[Journal]\nStorage=persistent\nSystemMaxUse=256M\n",

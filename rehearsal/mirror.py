@@ -5,21 +5,23 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+from rehearsal.distribution import DEBIAN, Distribution
 from rehearsal.shell import RehearsalError, run
 
-MIRROR_VARIABLE = "TRIPOD_DEBIAN_MIRROR"
 
+def mirror(distribution: Distribution, os_release: str | None = None, targets: str | None = None) -> list[str]:
+    """The MIRROR argument of mmdebstrap, or nothing for its own default (the distribution's standard mirrors).
 
-def debian_mirror(os_release: str | None = None, targets: str | None = None) -> list[str]:
-    """The MIRROR argument of mmdebstrap, or nothing for its own default (Debian's standard mirror).
-
-    In this order: the environment variable TRIPOD_DEBIAN_MIRROR; the mirror that this machine's apt uses,
-    when the machine runs Debian; mmdebstrap's default, which also finds Debian's keyring on Ubuntu
-    (package debian-archive-keyring). Both arguments are for tests.
+    In this order: the environment variable TRIPOD_DEBIAN_MIRROR or TRIPOD_UBUNTU_MIRROR; for Debian the mirror that
+    this machine's apt uses, when the machine runs Debian; mmdebstrap's default, which knows where a distribution's
+    keys are (Debian's on Ubuntu: package debian-archive-keyring) and takes Ubuntu's updates along. The last two
+    arguments are for tests.
     """
-    named = os.environ.get(MIRROR_VARIABLE, "").strip()
+    named = os.environ.get(distribution.mirror_variable, "").strip()
     if named:
         return [named]
+    if distribution != DEBIAN:
+        return []
     if os_release is None:
         file = Path("/etc/os-release")
         os_release = file.read_text() if file.exists() else ""

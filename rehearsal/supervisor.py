@@ -48,6 +48,7 @@ class Options:
     region: str
     network_cidr: str
     image: str
+    distribution: str
     https_port: int
     http_port: int
     page_port: int = 0

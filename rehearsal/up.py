@@ -19,6 +19,7 @@ from rich.console import Console
 from rehearsal import account, configuration, image, report, requirements
 from rehearsal.daemon import Daemon
 from rehearsal.display import Display, choose
+from rehearsal.distribution import chosen
 from rehearsal.shell import RehearsalError
 from topology.build import build_topology
 from topology.model import Topology
@@ -48,6 +49,8 @@ class Request:
     page_port: int | None = None
     artifact: Path | None = None
     """What stands for the application's artifact in the emulated S3; None where it is there already."""
+    distribution: str | None = None
+    """What new hosts run; None: what those of the running stack do, else TRIPOD_DISTRIBUTION's, else Debian."""
 
 
 def read_topology(project: Path, stack: str) -> Topology:
@@ -61,7 +64,7 @@ def read_topology(project: Path, stack: str) -> Topology:
 
 def up(request: Request, out: Console) -> None:
     """Start the stack, or apply its files to the running one. Raises RehearsalError; cleans up on Ctrl-C."""
-    problems = requirements.missing()
+    problems = requirements.missing(chosen(request.distribution))
     if problems:
         raise RehearsalError("The rehearsal cannot run here:\n" + "\n".join(f"  - {one}" for one in problems))
     _check_ports(request)
@@ -113,7 +116,8 @@ def _start(daemon: Daemon, request: Request, topology: Topology, display: Displa
     display.phase("Preparing")
     daemon.end()  # what a crash left
     display.phase("Getting the image of the hosts")
-    root = image.ensure(display.say)
+    distribution = chosen(request.distribution)
+    root = image.ensure(display.say, distribution=distribution)
     display.phase("Starting the emulated AWS and the network")
     daemon.start(
         Options(
@@ -121,6 +125,7 @@ def _start(daemon: Daemon, request: Request, topology: Topology, display: Displa
             region=topology.region,
             network_cidr=str(topology.network_cidr),
             image=str(root),
+            distribution=distribution.name,
             https_port=HTTPS_PORT if request.https_port is None else request.https_port,
             http_port=HTTP_PORT if request.http_port is None else request.http_port,
             page_port=PAGE_PORT if request.page_port is None else request.page_port,
@@ -136,7 +141,7 @@ def _warm_up() -> None:
 
 
 def _check_unchanged(daemon: Daemon, request: Request, topology: Topology) -> None:
-    """What a running rehearsal cannot change: its ports, its region and its network."""
+    """What a running rehearsal cannot change: its ports, its region, its network and its distribution."""
     answer = daemon.ask("ping")
     wanted = {
         "https_port": request.https_port,
@@ -144,6 +149,7 @@ def _check_unchanged(daemon: Daemon, request: Request, topology: Topology) -> No
         "page_port": request.page_port,
         "region": topology.region,
         "network_cidr": str(topology.network_cidr),
+        "distribution": request.distribution,
     }
     different = [f"{key} {answer[key]} -> {value}" for key, value in wanted.items() if value not in {None, answer[key]}]
     if different:

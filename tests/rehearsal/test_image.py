@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import fcntl
 import os
+import re
 import threading
+from pathlib import Path
 
 import pytest
 
-from rehearsal import image, image_settings, mirror
+from components import lookups
+from rehearsal import distribution, image, image_settings, mirror
+from rehearsal.distribution import DEBIAN, DISTRIBUTIONS, UBUNTU
 from rehearsal.shell import RehearsalError
 
 BUILDS = """\
@@ -19,6 +23,10 @@ echo a > "$root/var/lib/mysql/auto.cnf"; echo vm > "$root/etc/hostname"; echo 1 
 echo "$@" >> "$(dirname "$root")/calls"
 echo "I: downloading packages with apt..." >&2
 echo "chatter" >&2
+"""
+KEEPS_KEYS = """
+to=$(dirname "$root")/keys
+for argument in "$@"; do case $argument in --keyring=*) cp -r "${argument#--keyring=}" "$to";; esac; done
 """
 FAILS = """\
 #!/bin/sh
@@ -39,6 +47,9 @@ def stand_in(tmp_path, monkeypatch):
             (programs / name).write_text(text)
             (programs / name).chmod(0o755)
 
+    for wanted in DISTRIBUTIONS.values():
+        (tmp_path / wanted.name).write_text("keys")
+        monkeypatch.setenv(wanted.keyring_variable, str(tmp_path / wanted.name))
     monkeypatch.setenv("PATH", f"{programs}:{os.environ['PATH']}")
     monkeypatch.setattr(os, "geteuid", lambda: 0)
     return install
@@ -135,8 +146,58 @@ Packages http://mirror.example/debian bookworm
     ],
 )
 def test_the_mirror_is_the_machines_own(monkeypatch, named, os_release, targets, expected):
-    monkeypatch.setenv(mirror.MIRROR_VARIABLE, named)
-    assert mirror.debian_mirror(os_release, targets) == expected
+    monkeypatch.setenv("TRIPOD_DEBIAN_MIRROR", named)
+    assert mirror.mirror(DEBIAN, os_release, targets) == expected
+
+
+def test_ubuntus_mirror_is_named_or_mmdebstraps_own(monkeypatch):
+    """Its own takes the updates along; that of a machine that runs Debian has no Ubuntu."""
+    monkeypatch.delenv("TRIPOD_UBUNTU_MIRROR", raising=False)
+    assert mirror.mirror(UBUNTU, "ID=debian\n", TARGETS) == []
+    monkeypatch.setenv("TRIPOD_UBUNTU_MIRROR", "http://mine.example/ubuntu")
+    assert mirror.mirror(UBUNTU) == ["http://mine.example/ubuntu"]
+
+
+@pytest.mark.parametrize("wanted", DISTRIBUTIONS.values(), ids=DISTRIBUTIONS)
+def test_each_distribution_has_an_image_of_its_own(tmp_path, stand_in, monkeypatch, wanted):
+    stand_in(BUILDS)
+    monkeypatch.setenv(distribution.VARIABLE, "debian")
+    root = image.ensure(cache=tmp_path, distribution=wanted)
+    (call,) = (tmp_path / "calls").read_text().splitlines()
+    words = call.split()
+    assert words[words.index(str(root) + ".building") - 1] == wanted.suite
+    assert f"--components={','.join(wanted.components)}" in words
+    others = [image.path(tmp_path, other) for other in DISTRIBUTIONS.values() if other != wanted]
+    assert root not in others
+
+
+@pytest.mark.parametrize("text, ending", [("binary", "gpg"), ("-----BEGIN PGP PUBLIC KEY BLOCK-----\n", "asc")])
+def test_apt_trusts_the_keys_of_that_archive_only(tmp_path, stand_in, monkeypatch, text, ending):
+    (tmp_path / "mine.pgp").write_text(text)
+    monkeypatch.setenv("TRIPOD_UBUNTU_KEYRING", str(tmp_path / "mine.pgp"))
+    stand_in(BUILDS + KEEPS_KEYS)
+    image.ensure(cache=tmp_path, distribution=UBUNTU)
+    (key,) = (tmp_path / "keys").iterdir()
+    assert (key.name, key.read_text()) == (f"ubuntu-archive.{ending}", text)
+    directory = re.search(r"--keyring=(\S+)", (tmp_path / "calls").read_text())
+    assert directory is not None
+    assert not Path(directory[1]).exists(), "it is removed afterwards"
+
+
+def test_the_environment_chooses_and_an_option_overrides_it(monkeypatch):
+    monkeypatch.delenv(distribution.VARIABLE, raising=False)
+    assert distribution.chosen() == DEBIAN
+    monkeypatch.setenv(distribution.VARIABLE, "ubuntu")
+    assert distribution.chosen() == UBUNTU
+    assert distribution.chosen("debian") == DEBIAN
+    monkeypatch.setenv(distribution.VARIABLE, "fedora")
+    with pytest.raises(RehearsalError, match=r"TRIPOD_DISTRIBUTION: 'fedora' .* debian or ubuntu"):
+        distribution.chosen()
+
+
+def test_ubuntus_image_is_the_release_that_servers_run():
+    assert "/26.04/" in lookups.UBUNTU
+    assert "26.04" in UBUNTU.what
 
 
 @pytest.mark.native
