@@ -28,7 +28,7 @@ BUILD_TIMEOUT = 1800.0
 PACKAGES = (
     # what an AWS image of Ubuntu has by itself
     "systemd", "systemd-sysv", "dbus", "cloud-init", "iproute2", "iputils-ping", "e2fsprogs", "curl", "ca-certificates",
-    "procps", "less", "jq", "openssl", "nftables", "zstd", "tzdata",
+    "procps", "less", "jq", "openssl", "nftables", "zstd", "tzdata", "apparmor",
     # what user data would install there; hosts without a way out must find it in the image
     "haproxy", "mysql-server", "mysql-client", "keepalived", "prometheus", "prometheus-alertmanager",
     "prometheus-node-exporter", "prometheus-mysqld-exporter", "python3-boto3", "python3-pymysql", "python3-flask",
