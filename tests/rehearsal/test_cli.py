@@ -112,7 +112,7 @@ def test_wrong_arguments_are_wrong_usage(words, said):
     ids=str,
 )
 def test_one_port_does_one_thing(monkeypatch, words, said):
-    monkeypatch.setattr(requirements, "missing", list)
+    monkeypatch.setattr(requirements, "missing", lambda _: [])
     done = call("up", "--stack", "dev", *words)
     assert done.exit_code == 1
     assert said in done.output
@@ -141,14 +141,14 @@ def test_a_region_that_is_not_emulated_is_named():
 
 
 def test_what_the_machine_lacks_is_said_at_once(monkeypatch):
-    monkeypatch.setattr(requirements, "missing", lambda: ["the rehearsal needs root", "packages are missing: nft"])
+    monkeypatch.setattr(requirements, "missing", lambda _: ["the rehearsal needs root", "packages are missing: nft"])
     done = call("up", "--stack", "dev")
     assert done.exit_code == 1
     assert "  - the rehearsal needs root\n  - packages are missing: nft" in done.output
 
 
 def test_a_faulty_configuration_is_told_before_anything_starts(tmp_path, monkeypatch):
-    monkeypatch.setattr(requirements, "missing", list)
+    monkeypatch.setattr(requirements, "missing", lambda _: [])
     (tmp_path / "Pulumi.yaml").write_text("name: tripod\nruntime: python\n")
     (tmp_path / "Pulumi.bad.yaml").write_text("config: {tripod:presett: x, tripod:rootVolumeGib: much}\n")
     done = call("up", "--stack", "bad", "--project", str(tmp_path))
