@@ -58,7 +58,7 @@ class Plot:
         self.name = name
         self.line = line
         self.rows = _rows(line.marks, self.x)
-        self.rate_top = TOP + LINE * (max((row for row, _ in self.rows), default=0) + 1) + 8
+        self.rate_top = TOP + LINE * (max((row for row, _ in self.rows), default=0) + 1) + 20
         self.rate_bottom = self.rate_top + RATE
         self.latency_top = self.rate_bottom + GAP
         self.latency_bottom = self.latency_top + LATENCY
