@@ -151,7 +151,9 @@ def _check_unchanged(daemon: Daemon, request: Request, topology: Topology) -> No
         "network_cidr": str(topology.network_cidr),
         "distribution": request.distribution,
     }
-    different = [f"{key} {answer[key]} -> {value}" for key, value in wanted.items() if value not in {None, answer[key]}]
+    different = [
+        f"{key} {answer.get(key)} -> {value}" for key, value in wanted.items() if value not in {None, answer.get(key)}
+    ]
     if different:
         raise RehearsalError(
             f"stack '{request.stack}' runs already, and this needs it to start anew ({', '.join(different)}): "

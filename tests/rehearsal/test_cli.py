@@ -6,6 +6,7 @@ import io
 import json
 import os
 import re
+from types import SimpleNamespace
 
 import pytest
 from click.testing import CliRunner
@@ -116,6 +117,34 @@ def test_one_port_does_one_thing(monkeypatch, words, said):
     done = call("up", "--stack", "dev", *words)
     assert done.exit_code == 1
     assert said in done.output
+
+
+@pytest.mark.parametrize(
+    "wanted, said",
+    [
+        ({"distribution": "ubuntu"}, "distribution debian -> ubuntu"),
+        ({"https_port": 8500}, "https_port 8443 -> 8500"),
+        ({"distribution": "debian", "https_port": 8443}, None),
+        ({}, None),
+    ],
+    ids=str,
+)
+def test_what_a_running_stack_cannot_change(wanted, said):
+    topology = up.read_topology(daemon.ROOT, "dev")
+    running = SimpleNamespace(
+        ask=lambda _: {
+            "https_port": 8443,
+            "region": topology.region,
+            "network_cidr": str(topology.network_cidr),
+            "distribution": "debian",
+        }
+    )
+    request = up.Request("dev", daemon.ROOT, **wanted)
+    if said is None:
+        up._check_unchanged(running, request, topology)
+        return
+    with pytest.raises(RehearsalError, match=said):
+        up._check_unchanged(running, request, topology)
 
 
 def test_who_is_not_root_is_told_so(tmp_path, monkeypatch):
