@@ -21,15 +21,15 @@ import requests
 from requests.adapters import HTTPAdapter
 from urllib3.connection import HTTPSConnection
 from urllib3.connectionpool import HTTPSConnectionPool
-from urllib3.exceptions import ConnectTimeoutError
+from urllib3.exceptions import ConnectTimeoutError, NewConnectionError
 
+from rehearsal.drills.dial import dial
 from rehearsal.drills.record import Kind, Request, write_lines
 
 LONGEST = 3600.0
 READ_TIMEOUT = (0.5, 3.5)
 """Seconds to connect, and to wait for an answer: just above the application's own limit for a read."""
 WRITE_TIMEOUT = (0.5, 7.0)
-SYN_AGAIN = 0.1
 FLUSH = 0.5
 
 
@@ -50,28 +50,15 @@ class Plan:
 
 
 class PromptConnection(HTTPSConnection):
-    """Asks for a connection anew every SYN_AGAIN seconds, as long as it may take.
-
-    The kernel sends a lost SYN again only after a second (RFC 6298): all requests that began while nobody had the
-    address would wait for that, and a takeover would be timed no finer.
-    """
+    """Connects by `dial`."""
 
     def _new_conn(self) -> socket.socket:
-        whole = float(self.timeout or 0)
-        deadline = time.monotonic() + whole
         try:
-            while True:
-                self.timeout = max(0.001, min(SYN_AGAIN, deadline - time.monotonic()))
-                try:
-                    connected = super()._new_conn()
-                except ConnectTimeoutError:
-                    if time.monotonic() >= deadline:
-                        raise
-                else:
-                    connected.settimeout(whole)
-                    return connected
-        finally:
-            self.timeout = whole
+            return dial(self.host, self.port, float(self.timeout or 0))
+        except TimeoutError as error:
+            raise ConnectTimeoutError(self, str(error)) from error
+        except OSError as error:
+            raise NewConnectionError(self, str(error)) from error
 
 
 class PromptPool(HTTPSConnectionPool):
