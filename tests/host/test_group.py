@@ -11,7 +11,6 @@ from userdata.host import group, group_actions
 from userdata.host.group_decision import Action, Kind
 from userdata.host.system import Result
 
-ALL = {"123": "ONLINE"}
 FACTS = SimpleNamespace(
     server="server-3", members=[SimpleNamespace(name=name) for name in NAMES], preferred_primary="server-1", majority=2
 )
@@ -54,22 +53,6 @@ def test_a_member_that_left_with_an_error_is_started_anew_at_once(monkeypatch, t
     mysqld = Mysqld(refuses=0)
     daemon(monkeypatch, tmp_path, mysqld, state="ERROR").step()
     assert mysqld.done == [Kind.RESTART]
-
-
-def test_a_member_that_the_group_just_lost_joins_after_a_moment(monkeypatch, tmp_path):
-    clock = 100.0
-    monkeypatch.setattr(group.time, "monotonic", lambda: clock)
-    mysqld = Mysqld(refuses=0)
-    found = daemon(monkeypatch, tmp_path, mysqld)
-    monkeypatch.setattr(group, "ask_peers", lambda _: {"server-1": online("server-1", "server-1", ALL)})
-    found.step()
-    monkeypatch.setattr(group, "ask_peers", lambda _: {"server-1": online("server-1", "server-1", {"12": "ONLINE"})})
-    clock += group.SETTLED - 0.1
-    found.step()
-    assert mysqld.done == [], "its peers have not yet had the time to forget it"
-    clock += 0.2
-    found.step()
-    assert mysqld.done == [Kind.JOIN]
 
 
 def test_starting_anew_is_to_kill_and_says_when_it_cannot(monkeypatch):

@@ -24,7 +24,6 @@ from .database_state import VIEW_PATH, DatabaseState, View, observe, read_view
 from .database_stop import MARKER as STOPPING
 from .group_actions import carry_out
 from .group_decision import Action, Kind, Observation, Registry, decide
-from .group_lost import SETTLED, LostMembers
 from .group_peers import ask_peers
 from .group_registry import ParameterStore, RegistryError
 from .local_mysqld import INTERVAL, LocalError, LocalMysqld, backoff, changed, message, serve, write
@@ -61,8 +60,6 @@ class Group:
         self._reconciled_at = float("-inf")
         self._completed = False
         self._slow_log: Connection | None = None
-        self._lost = LostMembers()
-        self._listed_at = float("-inf")
 
     def step(self) -> float:
         """Observe, decide, act; seconds until the next look."""
@@ -99,9 +96,6 @@ class Group:
             stopping=STOPPING.exists(),
             failed_starts=self._failed_starts,
         )
-        if any(peer.quorate and seen.me in peer.members for peer in seen.peers.values()):
-            self._listed_at = time.monotonic()
-        seen = replace(seen, settling=time.monotonic() - self._listed_at < SETTLED)
         answered = len(seen.peers) + 1
         if local is None or in_group or answered < seen.majority or any(p.quorate for p in seen.peers.values()):
             self._no_group_since = None
@@ -116,7 +110,6 @@ class Group:
         if local is None:
             return None
         if local.view != self._view:
-            self._lost.saw(self._view, local.view)
             self._view = local.view
             write_view(local.view)
         if not (local.is_primary and local.super_read_only):
@@ -174,7 +167,6 @@ class Group:
         if not (seen.local and seen.local.writable and connection):
             self._completed, self._reconciled = False, ()
             return
-        self._lost.forget(connection)
         wanted = (*changed(Path(database.secrets)), *changed(accounts.SCHEMA))
         if wanted != self._reconciled or time.monotonic() - self._reconciled_at > RECONCILE_SECONDS:
             for line in accounts.reconcile(connection, database):

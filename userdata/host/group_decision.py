@@ -124,7 +124,6 @@ class Observation:
     registry: Registry | None = None
     waited: float = 0.0
     """Seconds during which no group was seen."""
-    settling: bool = False  # the group lost this server a moment ago (group_lost)
     fenced: bool = False
     forced: bool = False
     """An operator wants this server to lead with what it has."""
@@ -202,8 +201,8 @@ def _online(seen: Observation, local: DatabaseState) -> Action:
 
 def _join(seen: Observation, local: DatabaseState, group: tuple[DatabaseState, ...]) -> Action:
     members = {name for peer in group for name in peer.members}
-    if seen.me in members or seen.settling:
-        return Action(Kind.WAIT, "the group has not yet got over the loss of this server")
+    if seen.me in members:
+        return Action(Kind.WAIT, "the group has not yet noticed that this server left it")
     if not any(peer.provisioned for peer in group):
         return Action(Kind.WAIT, "the group's primary is still creating the accounts")
     theirs = GtidSet()
