@@ -17,16 +17,17 @@ _KEYRINGS = Path("/usr/share/keyrings")
 
 @dataclass(frozen=True)
 class Distribution:
-    """A release of a distribution, as mmdebstrap is told of it.
-
-    `keyring_package` has the keys of its archive.
-    """
+    """A release of a distribution, as mmdebstrap is told of it."""
 
     name: str
     suite: str
     components: tuple[str, ...]
-    keyring_package: str
     what: str
+
+    @property
+    def keyring_package(self) -> str:
+        """The package that has the keys of its archive, in a file of the same name."""
+        return f"{self.name}-archive-keyring"
 
     @property
     def mirror_variable(self) -> str:
@@ -42,7 +43,7 @@ class Distribution:
     def keyring(self) -> Path:
         """The file with the keys that the archive is signed with."""
         named = os.environ.get(self.keyring_variable, "").strip()
-        return Path(named) if named else _KEYRINGS / f"{self.name}-archive-keyring.gpg"
+        return Path(named) if named else _KEYRINGS / f"{self.keyring_package}.gpg"
 
     @contextlib.contextmanager
     def keys(self) -> Iterator[Path]:
@@ -63,12 +64,10 @@ class Distribution:
             yield directory
 
 
-DEBIAN = Distribution("debian", "sid", ("main",), "debian-archive-keyring", "Debian sid, with MySQL 9.7")
+DEBIAN = Distribution("debian", "sid", ("main",), "Debian sid, with MySQL 9.7")
 """The only suite of Debian that has MySQL."""
 
-UBUNTU = Distribution(
-    "ubuntu", "resolute", ("main", "universe"), "ubuntu-archive-keyring", "Ubuntu 26.04 LTS, with MySQL 8.4"
-)
+UBUNTU = Distribution("ubuntu", "resolute", ("main", "universe"), "Ubuntu 26.04 LTS, with MySQL 8.4")
 """What the servers run on AWS (components/lookups.py)."""
 
 DISTRIBUTIONS = {one.name: one for one in (DEBIAN, UBUNTU)}

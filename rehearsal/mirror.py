@@ -13,9 +13,8 @@ def mirror(distribution: Distribution, os_release: str | None = None, targets: s
     """The MIRROR argument of mmdebstrap, or nothing for its own default (the distribution's standard mirrors).
 
     In this order: the environment variable TRIPOD_DEBIAN_MIRROR or TRIPOD_UBUNTU_MIRROR; for Debian the mirror that
-    this machine's apt uses, when the machine runs Debian; mmdebstrap's default, which knows where a distribution's
-    keys are (Debian's on Ubuntu: package debian-archive-keyring) and takes Ubuntu's updates along. The last two
-    arguments are for tests.
+    this machine's apt uses, when the machine runs Debian; mmdebstrap's default, which takes Ubuntu's updates along. The
+    last two arguments are for tests.
     """
     named = os.environ.get(distribution.mirror_variable, "").strip()
     if named:

@@ -50,15 +50,18 @@ class Plan:
 
 
 class PromptConnection(HTTPSConnection):
-    """Connects by `dial`."""
+    """Connects by `dial`, with urllib3's socket options (TCP_NODELAY)."""
 
     def _new_conn(self) -> socket.socket:
         try:
-            return dial(self.host, self.port, float(self.timeout or 0))
+            connected = dial(self.host, self.port, float(self.timeout or 0))
         except TimeoutError as error:
             raise ConnectTimeoutError(self, str(error)) from error
         except OSError as error:
             raise NewConnectionError(self, str(error)) from error
+        for option in self.socket_options or ():
+            connected.setsockopt(*option)
+        return connected
 
 
 class PromptPool(HTTPSConnectionPool):

@@ -102,6 +102,14 @@ def test_nobody_waits_longer_than_allowed() -> None:
         PromptConnection(*listener.getsockname(), timeout=0.15)._new_conn()
 
 
+def test_a_request_does_not_wait_for_the_answer_to_its_first_half() -> None:
+    with (
+        socket.create_server(("127.0.0.1", 0)) as listener,
+        PromptConnection(*listener.getsockname(), timeout=5.0)._new_conn() as connected,
+    ):
+        assert connected.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
+
+
 def test_a_refusal_is_told_at_once() -> None:
     with socket.create_server(("127.0.0.1", 0)) as listener:
         host, port = listener.getsockname()
