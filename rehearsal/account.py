@@ -15,6 +15,7 @@ from urllib.parse import urlsplit
 from botocore.exceptions import ClientError
 from cryptography.hazmat.primitives import serialization
 
+from rehearsal.paths import invocation
 from rehearsal.resources import tls
 from rehearsal.shell import RehearsalError
 from topology.model import Application, Tls, Topology
@@ -68,7 +69,7 @@ def provide(topology: Topology, client: Client, artifact: Path | None) -> str:
 def _missing(application: Application) -> RehearsalError:
     return RehearsalError(
         f"{application.artifact} is in no bucket of the emulated AWS: give the file with --artifact "
-        "(python -m rehearsal up --stack NAME --artifact FILE)"
+        f"({invocation()} up --stack NAME --artifact FILE)"
     )
 
 

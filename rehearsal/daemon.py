@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 from rehearsal import control
 from rehearsal.cleanup import cleanup
 from rehearsal.control import Answer, NotRunningError
-from rehearsal.paths import StackPaths
+from rehearsal.paths import StackPaths, invocation
 from rehearsal.shell import RehearsalError
 from rehearsal.state import State
 
@@ -69,8 +69,7 @@ class Daemon:
             return control.ask(self.socket, {"op": op, **arguments}, timeout)
         except NotRunningError:
             raise NotRunningError(
-                f"no rehearsal of stack '{self.stack}' is running. "
-                f"Start it: python -m rehearsal up --stack {self.stack}"
+                f"no rehearsal of stack '{self.stack}' is running. Start it: {invocation()} up --stack {self.stack}"
             ) from None
 
     @property

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
+from rehearsal.paths import invocation
 from rehearsal.resources import Aws, Kind, Outcome, kind_of
 from rehearsal.shell import RehearsalError
 from rehearsal.state import Entry, State
@@ -207,7 +208,7 @@ class Engine:
             names = " ".join(entry.name for entry in protected)
             problem = RuntimeError(
                 "it is protected, and the program no longer declares it. If it may go: "
-                f"python -m rehearsal unprotect --stack NAME {names}"
+                f"{invocation()} unprotect --stack NAME {names}"
             )
             raise ResourceError("Deleting", protected[0].type, protected[0].name, problem)
         for entry in [*reversed(self._replaced), *reversed(gone)]:

@@ -3,10 +3,19 @@
 from __future__ import annotations
 
 import re
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 
 STATE_ROOT = Path("/var/lib/tripod-rehearsal")
+
+
+def invocation() -> str:
+    """How this program is called by someone who pastes it where the caller is: short beside the project's own .venv."""
+    python, here = Path(sys.executable), Path.cwd()
+    return f"{python.relative_to(here) if here in python.parents[2:3] else python} -m rehearsal"
+
+
 _NAME = re.compile(r"[a-z0-9]([a-z0-9-]*[a-z0-9])?")
 
 

@@ -8,6 +8,8 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
+from rehearsal.paths import invocation
+
 Status = dict[str, Any]
 
 
@@ -81,6 +83,7 @@ def show(status: Status, console: Console) -> None:
 
 def next_steps(status: Status, console: Console) -> None:
     """Print what to try next."""
+    program = invocation()
     stack = status["stack"]
     first = status["servers"][0]["name"] if status["servers"] else "SERVER"
     primary = next(
@@ -88,11 +91,11 @@ def next_steps(status: Status, console: Console) -> None:
     )
     lines = [
         ("read the site", f"curl --cacert {status['ca_file']} {status['url']}"),
-        ("look inside", f"python -m rehearsal exec --stack {stack} {first} -- tripod status"),
-        ("cut a server's power", f"python -m rehearsal kill --stack {stack} {primary}"),
-        ("switch it on again", f"python -m rehearsal start --stack {stack} {primary}"),
-        ("try every port", f"python -m rehearsal flows --stack {stack}"),
-        ("end it", f"python -m rehearsal down --stack {stack}"),
+        ("look inside", f"{program} exec --stack {stack} {first} -- tripod status"),
+        ("cut a server's power", f"{program} kill --stack {stack} {primary}"),
+        ("switch it on again", f"{program} start --stack {stack} {primary}"),
+        ("try every port", f"{program} flows --stack {stack}"),
+        ("end it", f"{program} down --stack {stack}"),
     ]
     console.print("\nWhat to try next:", highlight=False)
     for what, command in lines:

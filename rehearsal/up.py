@@ -20,6 +20,7 @@ from rehearsal import account, configuration, image, report, requirements
 from rehearsal.daemon import Daemon
 from rehearsal.display import Display, choose
 from rehearsal.distribution import chosen
+from rehearsal.paths import invocation
 from rehearsal.shell import RehearsalError
 from topology.build import build_topology
 from topology.model import Topology
@@ -157,7 +158,7 @@ def _check_unchanged(daemon: Daemon, request: Request, topology: Topology) -> No
     if different:
         raise RehearsalError(
             f"stack '{request.stack}' runs already, and this needs it to start anew ({', '.join(different)}): "
-            f"python -m rehearsal down --stack {request.stack}"
+            f"{invocation()} down --stack {request.stack}"
         )
 
 
@@ -216,8 +217,8 @@ def _aftermath(daemon: Daemon, *, created: bool) -> str:
             parts.append(f"--- {server['name']} ({server['state']}): {'; '.join(server['problems']) or 'not ready'}")
             parts.append(journal.strip())
     parts.append(
-        f"\nThe stack is still there to be looked at: python -m rehearsal status|exec|logs --stack {daemon.stack}. "
-        f"Mend it and run up again, or end it: python -m rehearsal down --stack {daemon.stack}"
+        f"\nThe stack is still there to be looked at: {invocation()} status|exec|logs --stack {daemon.stack}. "
+        f"Mend it and run up again, or end it: {invocation()} down --stack {daemon.stack}"
     )
     return "\n".join(parts)
 

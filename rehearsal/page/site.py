@@ -15,6 +15,7 @@ from markupsafe import Markup
 from werkzeug.serving import BaseWSGIServer, WSGIRequestHandler, make_server
 
 from rehearsal.page.observer import Observer
+from rehearsal.paths import invocation
 from rehearsal.shell import RehearsalError
 from topology.model import Topology
 from topology.picture import draw
@@ -68,7 +69,7 @@ def application(topology: Callable[[], Topology], observer: Observer, act: Act, 
         now = topology()
         # Made here from checked names, so it is markup and not text.
         picture = Markup(draw(now, styled=False))  # noqa: S704
-        return render_template("page.html", topology=now, picture=picture, token=token)
+        return render_template("page.html", topology=now, picture=picture, token=token, program=invocation())
 
     @app.get("/status.json")
     def status() -> Response:

@@ -6,19 +6,23 @@ import io
 import json
 import os
 import re
+import subprocess
+import sys
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 from click.testing import CliRunner
 from rich.console import Console
 
+import rehearsal
 from rehearsal import daemon, flows, report, requirements, up
 from rehearsal.cli import main
 from rehearsal.cloud import Cloud
 from rehearsal.display import PlainDisplay, short
 from rehearsal.engine import Event, Step
 from rehearsal.flows import Attempt, Verdict
-from rehearsal.paths import StackPaths
+from rehearsal.paths import StackPaths, invocation
 from rehearsal.shell import RehearsalError
 from topology.build import build_topology
 from topology.settings import Settings
@@ -73,7 +77,7 @@ def call(*words):
 def test_without_a_stack_every_command_says_how_to_start_one(words):
     done = call(words[0], "--stack", "nothing", *words[1:])
     assert done.exit_code == 1
-    assert "no rehearsal of stack 'nothing' is running. Start it: python -m rehearsal up --stack nothing" in done.output
+    assert f"no rehearsal of stack 'nothing' is running. Start it: {invocation()} up --stack nothing" in done.output
     assert "Traceback" not in done.output
 
 
@@ -301,3 +305,26 @@ def test_the_topology_is_read_as_pulumi_would(tmp_path):
     (tmp_path / "Pulumi.t.yaml").write_text("config: {aws:region: eu-west-1, tripod:preset: reference}\n")
     stack = up.read_topology(tmp_path, "t")
     assert (stack.region, str(stack.network_cidr), len(stack.load_balancers)) == ("eu-west-1", "10.30.0.0/16", 1)
+
+
+def test_messages_name_a_command_that_can_be_pasted(tmp_path, monkeypatch):
+    monkeypatch.setattr(sys, "executable", str(tmp_path / ".venv/bin/python"))
+    monkeypatch.chdir(tmp_path)
+    assert invocation() == ".venv/bin/python -m rehearsal"
+    monkeypatch.chdir("/")
+    assert invocation() == f"{tmp_path}/.venv/bin/python -m rehearsal"
+
+
+@pytest.mark.parametrize("package", ["rehearsal", "operations"])
+def test_a_python_without_the_packages_is_told_which_one_has_them(package):
+    done = subprocess.run(
+        [sys.executable, "-S", "-m", package, "--help"],
+        cwd=Path(rehearsal.__file__).parent.parent,
+        check=False,
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert done.returncode == 1
+    assert f".venv/bin/python -m {package}" in done.stderr
+    assert "Traceback" not in done.stderr

@@ -30,6 +30,7 @@ from rehearsal.drills.safety import SAFETY, Edited
 from rehearsal.drills.stack import Stack
 from rehearsal.drills.suite import choose
 from rehearsal.drills.timeline import state_of, timeline
+from rehearsal.paths import invocation
 from rehearsal.shell import RehearsalError
 from tools.document import stacks
 from tools.drill_picture import main as draw
@@ -295,4 +296,4 @@ def test_the_list_needs_no_stack_and_a_drill_says_how_to_start_one() -> None:
     assert all(name in listed.output for name in DRILLS)
     refused = CliRunner().invoke(main, ["drill", "--stack", "nowhere", "--all"])
     assert refused.exit_code == 1
-    assert "python -m rehearsal up --stack nowhere" in refused.output
+    assert f"{invocation()} up --stack nowhere" in refused.output

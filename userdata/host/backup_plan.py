@@ -159,7 +159,7 @@ def _within_reach(moment: int, reach: int) -> None:
 
 def _backup(backups: Sequence[Backup], target: Target) -> Backup:
     if not backups:
-        raise BackupError("there is no backup in this timeline; make one: python -m operations backup now")
+        raise BackupError("there is no backup in this timeline; make one: .venv/bin/python -m operations backup now")
     able = [backup for backup in backups if _holds_nothing_later(backup, target)]
     if not able:
         first = min(backups, key=lambda backup: backup.copied)
