@@ -29,6 +29,8 @@ mkdir -p /run/systemd/nspawn
 mount -t tmpfs -o mode=0755 tmpfs /run/systemd/nspawn
 mount -t overlay overlay -o "lowerdir=$lower,upperdir=$disk/upper,workdir=$disk/work" "$disk/root"
 umask 022
+# The settings of a host's own network namespace can be written there, as on a server: systemd-sysctl does.
+export SYSTEMD_NSPAWN_API_VFS_WRITABLE=network
 exec systemd-nspawn --directory="$disk/root" "$@"
 """
 

@@ -95,6 +95,21 @@ def test_a_host_cannot_make_devices_or_change_this_machines_kernel(first):
     assert not first.run(*inside).ok
 
 
+def test_a_host_sets_its_own_network_and_nothing_of_this_machine(first, second):
+    def queue():
+        return [
+            Path("/proc/sys/net/core/somaxconn").read_text(),
+            second.run("sysctl", "-n", "net.core.somaxconn").stdout,
+        ]
+
+    before = queue()
+    first.run("tee", "/etc/sysctl.d/queue.conf", stdin="net.core.somaxconn = 4097\nkernel.panic = 97\n")
+    assert first.run("systemctl", "restart", "systemd-sysctl").ok
+    assert first.run("sysctl", "-n", "net.core.somaxconn").stdout.strip() == "4097"
+    assert queue() == before
+    assert Path("/proc/sys/kernel/panic").read_text().strip() != "97"
+
+
 def test_commands_say_how_they_ended(first):
     done = first.run("sh", "-c", "echo out; echo err >&2; cat; exit 3", stdin="in", environment={"A": "b"})
     assert (done.exit_code, done.stdout, done.stderr) == (3, "out\nin", "err\n")

@@ -22,6 +22,7 @@ from rehearsal.shell import RehearsalError
 from tests.rehearsal.astray import kill_mysqld, let_it_write, make_anew, wait_refused, write_astray
 from tests.rehearsal.scraped import wait_for_targets
 from tests.rehearsal.stack import rehearsal, status
+from userdata.base.files import SYSCTL
 
 pytestmark = pytest.mark.rehearsal
 
@@ -59,6 +60,15 @@ def test_status_says_what_machines_need(stack: Stack) -> None:
     assert [server["name"] for server in found["servers"]] == ["server-1", "server-2", "server-3"]
     assert {server["database"]["member_state"] for server in found["servers"]} == {"ONLINE"}
     assert sorted(server["database"]["role"] for server in found["servers"]) == ["primary", "replica", "replica"]
+
+
+def test_the_bundles_network_settings_are_in_force(stack: Stack) -> None:
+    for server in stack.databases:
+        lines = stack.exec(server, "cat", SYSCTL).stdout.splitlines()
+        wanted = dict(line.split(" = ") for line in lines if line.startswith("net."))
+        assert wanted
+        said = {key: stack.exec(server, "sysctl", "-n", key).stdout for key in wanted}
+        assert {key: value.split() for key, value in said.items()} == {k: v.split() for k, v in wanted.items()}
 
 
 def test_monitoring_gets_metrics_from_every_server(stack: Stack) -> None:
