@@ -7,6 +7,7 @@ from typing import Any
 
 import click
 
+from operations import options
 from operations.backups import read_replicas, restore_copy, restore_stack, worker
 from operations.command import Runner
 from operations.deadline import Deadline
@@ -17,10 +18,6 @@ from operations.tables import console, terminal_table
 
 Open = Callable[[str, str | None], tuple[Fleet, Runner]]
 
-_stack = click.option("--stack", required=True, metavar="NAME", help="The stack, as `pulumi stack` names it.")
-_region = click.option(
-    "--region", metavar="NAME", help="AWS region. Default: the AWS environment's, or else that of Pulumi.NAME.yaml."
-)
 _server = click.option("--server", metavar="NAME", help="The server that does it. Default: a replica.")
 _timeout = click.option(
     "--timeout", type=click.FloatRange(min=1), default=21600, show_default=True, metavar="SECONDS", help="Deadline."
@@ -40,8 +37,8 @@ def register(main: click.Group, open_stack: Open) -> None:
         return run_job(runner, chosen, Progress(click.echo), Deadline(timeout), command, gentle=command != "list")
 
     @backup.command()
-    @_stack
-    @_region
+    @options.stack
+    @options.region
     @_server
     @_timeout
     def now(stack: str, region: str | None, server: str | None, timeout: float) -> None:
@@ -50,8 +47,8 @@ def register(main: click.Group, open_stack: Open) -> None:
         click.echo(f"Backup {made['id']}, {made['size'] / 1e6:.1f} MB compressed, holds {made['gtids']}.")
 
     @backup.command(name="list")
-    @_stack
-    @_region
+    @options.stack
+    @options.region
     @_server
     def show(stack: str, region: str | None, server: str | None) -> None:
         """The backups, and how far the binary logs reach."""
@@ -62,8 +59,8 @@ def register(main: click.Group, open_stack: Open) -> None:
         click.echo(f"{found['logs']} binary logs, until {found['until'] or 'none yet'}.")
 
     @backup.command()
-    @_stack
-    @_region
+    @options.stack
+    @options.region
     @_server
     @_timeout
     def verify(stack: str, region: str | None, server: str | None, timeout: float) -> None:
@@ -72,8 +69,8 @@ def register(main: click.Group, open_stack: Open) -> None:
         click.echo(f"{found['objects']} objects, {found['bytes'] / 1e6:.1f} MB: all as they were sent, without a gap.")
 
     @backup.command()
-    @_stack
-    @_region
+    @options.stack
+    @options.region
     @_server
     @_timeout
     def drill(stack: str, region: str | None, server: str | None, timeout: float) -> None:
@@ -91,8 +88,8 @@ def register(main: click.Group, open_stack: Open) -> None:
 
 def _register_restore(main: click.Group, open_stack: Open) -> None:
     @main.command()
-    @_stack
-    @_region
+    @options.stack
+    @options.region
     @_server
     @_timeout
     @click.option("--to", metavar="TIME", help='To the last commit at or before this, as "2026-11-23T10:15:00Z".')

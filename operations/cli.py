@@ -9,7 +9,7 @@ from pathlib import Path
 
 import click
 
-from operations import configuration, shell, site, status
+from operations import configuration, options, shell, site, status
 from operations.aws import Aws
 from operations.backup_cli import register
 from operations.command import Runner, SsmRunner
@@ -49,10 +49,6 @@ def make_runner(aws: Aws) -> Runner:
     return SsmRunner(aws)
 
 
-_stack = click.option("--stack", required=True, metavar="NAME", help="The stack, as `pulumi stack` names it.")
-_region = click.option(
-    "--region", metavar="NAME", help="AWS region. Default: the AWS environment's, or else that of Pulumi.NAME.yaml."
-)
 _digests = click.option(
     "--expected-digests",
     envvar="TRIPOD_EXPECTED_DIGESTS",
@@ -82,8 +78,8 @@ def main() -> None:
 
 
 @main.command()
-@_stack
-@_region
+@options.stack
+@options.region
 @_timeout
 @_digests
 @click.option("--url", envvar="TRIPOD_URL", metavar="URL", help="The site's URL, for the name to ask for.")
@@ -115,8 +111,8 @@ def verify(
 
 
 @main.command(name="status")
-@_stack
-@_region
+@options.stack
+@options.region
 @_digests
 @click.option("--json", "as_json", is_flag=True, help="One JSON object instead of a table.")
 def show_status(stack: str, region: str | None, expected_digests: str | None, as_json: bool) -> None:
@@ -142,8 +138,8 @@ def show_status(stack: str, region: str | None, expected_digests: str | None, as
 
 
 @main.command()
-@_stack
-@_region
+@options.stack
+@options.region
 @_timeout
 @_digests
 @click.option("--server", "names", multiple=True, metavar="NAME", help="Only this server; may be given several times.")
@@ -158,8 +154,8 @@ def apply(stack: str, region: str | None, timeout: float, expected_digests: str 
 
 
 @main.command()
-@_stack
-@_region
+@options.stack
+@options.region
 @click.option("--to", metavar="SERVER", help="The new primary. Default: the replica that is least behind.")
 @click.option(
     "--drain",
@@ -182,7 +178,7 @@ def switchover(stack: str, region: str | None, to: str | None, drain: int, timeo
 
 
 @main.command()
-@_stack
+@options.stack
 @_directory
 def explain(stack: str, directory: Path) -> None:
     """Draw the stack, list its flows, and say what each single failure does. Needs no AWS."""
@@ -190,7 +186,7 @@ def explain(stack: str, directory: Path) -> None:
 
 
 @main.command()
-@_stack
+@options.stack
 @_directory
 @click.option("--markdown", is_flag=True, help="As a Markdown table.")
 def flows(stack: str, directory: Path, markdown: bool) -> None:
@@ -203,7 +199,7 @@ def flows(stack: str, directory: Path, markdown: bool) -> None:
 
 
 @main.command()
-@_stack
+@options.stack
 @_directory
 @click.argument("entry", required=False)
 def runbook(stack: str, directory: Path, entry: str | None) -> None:
@@ -216,8 +212,8 @@ def runbook(stack: str, directory: Path, entry: str | None) -> None:
 
 
 @main.command()
-@_stack
-@_region
+@options.stack
+@options.region
 @click.option("--server", metavar="NAME", help="Of this server only.")
 @click.option("--since", default="10m", show_default=True, metavar="TIME", help="Such as 90s, 10m, 2h or 7d.")
 @click.argument("log", type=click.Choice([log.value for log in Log]))
@@ -232,8 +228,8 @@ def logs(stack: str, region: str | None, server: str | None, since: str, log: st
 
 
 @main.command(name="shell")
-@_stack
-@_region
+@options.stack
+@options.region
 @click.option("--print", "only_print", is_flag=True, help="Print the command instead of running it.")
 @click.argument("server")
 def open_shell(stack: str, region: str | None, only_print: bool, server: str) -> None:
@@ -248,8 +244,8 @@ def open_shell(stack: str, region: str | None, only_print: bool, server: str) ->
 
 
 @main.command()
-@_stack
-@_region
+@options.stack
+@options.region
 @click.option("--port", type=click.IntRange(1, 65535), default=ports.PROMETHEUS, show_default=True, help="Port here.")
 @click.option("--print", "only_print", is_flag=True, help="Print the command instead of running it.")
 def dashboard(stack: str, region: str | None, port: int, only_print: bool) -> None:

@@ -1,4 +1,4 @@
-"""One run of one drill, for the tests of drills."""
+"""One run of one drill, and what the judge says of a watch, for the tests of drills."""
 
 from __future__ import annotations
 
@@ -7,9 +7,10 @@ from pathlib import Path
 
 from rehearsal.drills.catalogue import DRILLS
 from rehearsal.drills.exercise import exercise
-from rehearsal.drills.judge import Limits
+from rehearsal.drills.judge import Limits, Verdict, judge
 from rehearsal.drills.outcome import Outcome
 from rehearsal.drills.stack import Stack
+from rehearsal.drills.watch import Watch
 
 
 def settings(preset: str) -> str:
@@ -21,3 +22,9 @@ def one(stack: Stack, name: str, place: Path, safety: str = "", limits: Limits |
     drill = replace(DRILLS[name], limits=limits or DRILLS[name].limits)
     (outcome,) = exercise(stack, drill, place, safety=safety)
     return outcome
+
+
+def verdict_of(watch: Watch, limits: Limits | None = None) -> Verdict:
+    """Of a watch that is over; without limits of time or failures unless some are given."""
+    assert watch.record is not None
+    return judge(watch.record, limits or Limits())

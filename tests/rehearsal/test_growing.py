@@ -8,10 +8,11 @@ from pathlib import Path
 import pytest
 import yaml
 
-from rehearsal.drills.judge import Limits, judge
+from rehearsal.drills.judge import Limits
 from rehearsal.drills.scene import Scene
 from rehearsal.drills.stack import Stack
 from rehearsal.drills.watch import watching
+from tests.rehearsal.drilling import verdict_of
 from tests.rehearsal.growth import first_servers, grow, lives
 from tests.rehearsal.scraped import wait_for_targets
 from tests.rehearsal.stack import client, rehearsal, running
@@ -37,11 +38,17 @@ def test_two_members_join_while_clients_read_and_write(stack: Stack, place: Path
         stack.topology = grow(stack, place, first_servers("five", 5)).topology
         stack.wait_whole()
         watch.observe(3)
-    assert watch.record is not None
-    verdict = judge(watch.record, Limits(failed_reads=0, failed_writes=0))
+    verdict = verdict_of(watch, Limits(failed_reads=0, failed_writes=0))
     assert verdict.faults == ()
     assert verdict.acknowledged > 100
-    assert sorted(watch.record.final_keys) == ["server-1", "server-2", "server-3", "server-4", "server-5"]
+    assert watch.record
+    assert sorted(watch.record.final_keys) == [
+        "server-1",
+        "server-2",
+        "server-3",
+        "server-4",
+        "server-5",
+    ]
     # Nobody else noticed: a new member restarts no service and does not move the primary.
     after = lives(stack)
     assert {name: after[name] for name in before} == before
@@ -59,8 +66,7 @@ def test_five_members_survive_the_loss_of_two(stack: Stack, tmp_path: Path) -> N
             watch.wait_for_writes(since + 1, 60)
         finally:
             stack.power("start", *lost)
-    assert watch.record is not None
-    assert judge(watch.record).faults == ()
+    assert verdict_of(watch).faults == ()
 
 
 def test_two_members_leave_again_while_clients_read_and_write(stack: Stack, place: Path, tmp_path: Path) -> None:
@@ -78,9 +84,9 @@ def test_two_members_leave_again_while_clients_read_and_write(stack: Stack, plac
         stack.topology = grow(stack, place, first_servers("five", 3)).topology
         stack.wait_whole()
         watch.observe(3)
-    assert watch.record is not None
-    verdict = judge(watch.record, Limits(failed_reads=0, failed_writes=0))
+    verdict = verdict_of(watch, Limits(failed_reads=0, failed_writes=0))
     assert verdict.faults == ()
+    assert watch.record
     assert sorted(watch.record.final_keys) == ["server-1", "server-2", "server-3"]
     assert lives(stack) == {name: before[name] for name in stack.databases}
     assert stack.primary() == primary

@@ -14,12 +14,13 @@ from pathlib import Path
 import pytest
 import requests
 
-from rehearsal.drills.judge import Limits, Verdict, judge
+from rehearsal.drills.judge import Limits
 from rehearsal.drills.stack import Stack
 from rehearsal.drills.waiting import wait_until
-from rehearsal.drills.watch import Watch, watching
+from rehearsal.drills.watch import watching
 from rehearsal.shell import RehearsalError
 from tests.rehearsal.astray import kill_mysqld, let_it_write, make_anew, wait_refused, write_astray
+from tests.rehearsal.drilling import verdict_of
 from tests.rehearsal.scraped import wait_for_targets
 from tests.rehearsal.stack import rehearsal, status
 from userdata.base.files import SYSCTL
@@ -45,11 +46,6 @@ def post(stack: Stack, site: str, key: str) -> dict[str, object]:
     assert answer.status_code == 201, answer.text
     found: dict[str, object] = answer.json()
     return found
-
-
-def verdict_of(watch: Watch, limits: Limits = WRITE_GAP) -> Verdict:
-    assert watch.record is not None
-    return judge(watch.record, limits)
 
 
 def test_status_says_what_machines_need(stack: Stack) -> None:
@@ -159,7 +155,7 @@ def test_a_killed_primary_costs_seconds_and_no_acknowledged_write(stack: Stack, 
         kill_mysqld(stack, old)
         watch.wait_for_writes(at + 0.5, timeout=30)
         watch.observe(3)
-    verdict = verdict_of(watch)
+    verdict = verdict_of(watch, WRITE_GAP)
     assert verdict.passed, verdict
     member = stack.member(old)
     assert member.member_role == "SECONDARY"
@@ -181,7 +177,7 @@ def test_a_host_switched_off_and_on_comes_back_as_a_replica(stack: Stack, tmp_pa
         watch.wait_for_writes(at + 0.5, timeout=30)
         watch.mark(f"{old} is switched on")
         stack.power("start", old)
-    verdict = verdict_of(watch)
+    verdict = verdict_of(watch, WRITE_GAP)
     assert verdict.passed, verdict
     stack.wait_healthy()
 
