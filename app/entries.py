@@ -15,6 +15,7 @@ from .deadline import Deadline
 from .errors import EntryNotFoundError, OutcomeUnknownError, OverloadedError, UnavailableError
 from .pool import Pool, PoolLimits
 from .settings import Settings
+from .turns import Turns
 
 # Seconds a request may take. A write waits for a new primary to be elected only so long: the
 # thread it holds is lost to readers, and a client that repeats with its key loses nothing.
@@ -29,6 +30,7 @@ WRITE_ATTEMPT = 3.0
 WRITE_PATIENCE = 1.0
 READ_ATTEMPTS = (0.3, 0.6)
 RETRY_PAUSE = 0.05
+WRITE_SPACING = 0.01  # between the tries of all writes that wait for a new primary
 
 INSERT = (
     "INSERT INTO entries (`key`, text, written_by)"
@@ -89,6 +91,7 @@ class Entries:
         self._reader = reader
         self._writes = Bulkhead(writes_at_once, WRITE_PATIENCE)
         self._pause = threading.Event()
+        self._turns = Turns(WRITE_SPACING)
 
     @classmethod
     def connect(cls, settings: Settings) -> Entries:
@@ -133,12 +136,15 @@ class Entries:
                 uncertain = uncertain or isinstance(error, OutcomeUnknownError)
                 self._writes.report(failing=True)
                 if self._again("write", attempt := attempt + 1, error, deadline):
+                    if attempt > 1:
+                        self._turns.wait(deadline.remaining())
                     continue
                 cause: Exception = error
             except OverloadedError as error:
                 cause = error
             else:
                 self._writes.report(failing=False)
+                self._turns.succeeded()
                 return written
             if uncertain:
                 raise OutcomeUnknownError(
@@ -198,15 +204,16 @@ class Entries:
             except DatabaseError as error:
                 if not self._again("read", attempt := attempt + 1, error, deadline):
                     raise UnavailableError("No database server can be read from now.") from error
+                if attempt > 1:
+                    self._pause.wait(RETRY_PAUSE)
 
-    def _again(self, action: str, attempt: int, error: Exception, deadline: Deadline) -> bool:
-        """Whether there is time for another attempt; pauses before all but the second, logs the first and the last."""
+    @staticmethod
+    def _again(action: str, attempt: int, error: Exception, deadline: Deadline) -> bool:
+        """Whether there is time for another attempt. Logs the first that failed, and the last."""
         again = deadline.allows(2 * RETRY_PAUSE)
         if attempt == 1 or not again:
             outcome = "trying again" if again else "giving up"
             log.warning("%s failed, %s: %s", action, outcome, error, extra={"attempt": attempt})
-        if again and attempt > 1:
-            self._pause.wait(RETRY_PAUSE)
         return again
 
 

@@ -111,6 +111,9 @@ def main() -> None:
     help=f"What the hosts run: {'; '.join(f'{one.name} is {one.what}' for one in DISTRIBUTIONS.values())}.  "
     f"[default: {VARIABLE} of the environment, else {DEBIAN.name}]",
 )
+@click.option(
+    "--pid", type=click.IntRange(1), help="End the stack when this process ends, as `tail --pid` does: for a CI job."
+)
 def up(
     daemon: Daemon,
     port: int | None,
@@ -119,12 +122,13 @@ def up(
     page_port: int | None,
     artifact: Path | None,
     distribution: str | None,
+    pid: int | None,
 ) -> None:
     """Start a stack and wait until it is verified healthy; on a running stack apply what changed."""
     from rehearsal import up as starting  # noqa: PLC0415  (brings the topology and Pulumi)
 
     request = starting.Request(
-        daemon.stack, project.resolve(), port, http_port, page_port, artifact and artifact.resolve(), distribution
+        daemon.stack, project.resolve(), port, http_port, page_port, artifact and artifact.resolve(), distribution, pid
     )
     starting.up(request, Console())
 

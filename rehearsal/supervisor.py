@@ -15,7 +15,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from rehearsal import forward
+from rehearsal import forward, tether
 from rehearsal.alarms import Alarms, Sample
 from rehearsal.aws_metrics import status_checks, target_health
 from rehearsal.cloud import Cloud
@@ -52,6 +52,8 @@ class Options:
     https_port: int
     http_port: int
     page_port: int = 0
+    until_pid: int = 0
+    """The process that the stack must not outlive; 0 is none."""
 
 
 class Supervisor:
@@ -79,6 +81,7 @@ class Supervisor:
         self.endpoint = ""
         self.started_at = time.time()
         self._ended = threading.Event()
+        self._orphaned = False
         self._control: Control | None = None
 
     def _handlers(self) -> dict[str, Handler]:
@@ -112,12 +115,22 @@ class Supervisor:
         """Start everything, answer until told to end (or SIGTERM), then remove everything."""
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda *_: self._ended.set())
+        if self.options.until_pid:
+            threading.Thread(target=self._end_after, args=(self.options.until_pid,), name="pid", daemon=True).start()
         try:
             self._start()
             self._ended.wait()
             _log.info("ending")
         finally:
             self._finish()
+        if self._orphaned:
+            tether.forget(self.options.stack)
+
+    def _end_after(self, pid: int) -> None:
+        tether.wait_for_end(pid)
+        _log.info("process %d has ended", pid)
+        self._orphaned = True
+        self._ended.set()
 
     def _start(self) -> None:
         listeners = [

@@ -52,6 +52,8 @@ class Request:
     """What stands for the application's artifact in the emulated S3; None where it is there already."""
     distribution: str | None = None
     """What new hosts run; None: what those of the running stack do, else TRIPOD_DISTRIBUTION's, else Debian."""
+    pid: int | None = None
+    """The process that the stack must not outlive; None: it runs until it is ended."""
 
 
 def read_topology(project: Path, stack: str) -> Topology:
@@ -69,6 +71,8 @@ def up(request: Request, out: Console) -> None:
     if problems:
         raise RehearsalError("The rehearsal cannot run here:\n" + "\n".join(f"  - {one}" for one in problems))
     _check_ports(request)
+    if request.pid is not None and not Path("/proc", str(request.pid)).is_dir():
+        raise RehearsalError(f"--pid: there is no process {request.pid} that the stack could end with")
     daemon = Daemon(request.stack)
     # Before anything else: a faulty configuration is told at once and leaves nothing behind.
     topology = read_topology(request.project, request.stack)
@@ -130,6 +134,7 @@ def _start(daemon: Daemon, request: Request, topology: Topology, display: Displa
             https_port=HTTPS_PORT if request.https_port is None else request.https_port,
             http_port=HTTP_PORT if request.http_port is None else request.http_port,
             page_port=PAGE_PORT if request.page_port is None else request.page_port,
+            until_pid=request.pid or 0,
         ),
         meanwhile=_warm_up,
     )
@@ -151,6 +156,7 @@ def _check_unchanged(daemon: Daemon, request: Request, topology: Topology) -> No
         "region": topology.region,
         "network_cidr": str(topology.network_cidr),
         "distribution": request.distribution,
+        "until_pid": request.pid,
     }
     different = [
         f"{key} {answer.get(key)} -> {value}" for key, value in wanted.items() if value not in {None, answer.get(key)}

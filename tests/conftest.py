@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 from collections.abc import Generator
 from functools import cache
 
@@ -35,8 +36,11 @@ def in_ci() -> bool:
     return os.environ.get("CI", "").lower() not in ("", "0", "false")
 
 
-def pytest_configure() -> None:
-    """Take this machine's AWS settings away, so that no test can reach an account by mistake."""
+def pytest_configure(config: pytest.Config) -> None:
+    """Take this machine's AWS settings away, so that no test can reach an account by mistake; SIGTERM is Ctrl-C."""
+    if not hasattr(config, "workerinput"):
+        # Fixtures must remove their hosts then, too.
+        signal.signal(signal.SIGTERM, signal.default_int_handler)
     for name in [name for name in os.environ if name.startswith("AWS_") and name != "AWS_CA_BUNDLE"]:
         del os.environ[name]
     os.environ.update(

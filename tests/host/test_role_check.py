@@ -231,6 +231,18 @@ def test_who_waits_asks_little_and_survives_a_restart(ask, probe, mysqld, monkey
     assert mysqld.connections == 2
 
 
+def test_who_waits_looks_oftener_once_a_member_does_not_answer(probe, mysqld):
+    mysqld.state = online("server-1", "server-3", ALL)
+    probe.ask(0)
+    assert probe.look == role_check.LOOK
+    mysqld.state = online("server-1", "server-3", {"12": "ONLINE", "3": "UNREACHABLE"})
+    probe.ask(0)
+    assert probe.look == role_check.NEAR < role_check.LOOK
+    mysqld.faults = [pymysql.OperationalError(2003, "refused")] * 2
+    probe.ask(0)
+    assert probe.look == role_check.LOOK, "of a mysqld that does not answer nothing is expected"
+
+
 def test_a_client_that_left_is_nothing_to_write_about(probe, capfd):
     server = Server(("127.0.0.1", 0), probe, lambda: DATABASE)
     with server:

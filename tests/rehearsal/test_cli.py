@@ -107,6 +107,15 @@ def test_wrong_arguments_are_wrong_usage(words, said):
     assert said in done.output
 
 
+def test_a_stack_ends_with_a_process_that_is_there(monkeypatch):
+    monkeypatch.setattr(requirements, "missing", lambda _: [])
+    with subprocess.Popen(["true"]) as gone:
+        pass
+    done = call("up", "--stack", "dev", "--pid", str(gone.pid))
+    assert done.exit_code == 1
+    assert f"--pid: there is no process {gone.pid}" in done.output
+
+
 @pytest.mark.parametrize(
     "words, said",
     [

@@ -36,9 +36,9 @@ def up(daemon: Daemon, directory: Path) -> list[str]:
 
 
 @contextmanager
-def starting(daemon: Daemon, directory: Path) -> Iterator[int]:
+def starting(daemon: Daemon, directory: Path, *options: str) -> Iterator[int]:
     """The process of an `up` whose hosts run and which is not at its end; killed at the latest afterwards."""
-    command = [sys.executable, "-m", "rehearsal", *up(daemon, directory)]
+    command = [sys.executable, "-m", "rehearsal", *up(daemon, directory), *options]
     with (
         (directory / "up.log").open("wb") as log,
         subprocess.Popen(command, cwd=ROOT, stdout=log, stderr=log) as process,
@@ -72,9 +72,14 @@ def ended(pid: int) -> bool:
 def assert_nothing_left(daemon: Daemon) -> None:
     assert leftovers(daemon.stack) == []
     assert not daemon.paths.directory.exists()
-    prefix = daemon.paths.object_name("").encode()
-    mine = [found.parent.name for found in Path("/proc").glob("[0-9]*/cmdline") if prefix in read(found)]
-    assert mine == []
+    assert own_processes(daemon) == []
+
+
+def own_processes(daemon: Daemon) -> list[str]:
+    """Processes that are called after one of the stack's hosts, or its supervisor."""
+    names = (daemon.paths.object_name("").encode(), f'"stack": "{daemon.stack}"'.encode())
+    found = {file.parent.name: read(file) for file in Path("/proc").glob("[0-9]*/cmdline")}
+    return [pid for pid, words in found.items() if any(name in words for name in names)]
 
 
 def read(path: Path) -> bytes:
@@ -103,4 +108,23 @@ def test_hosts_whose_supervisor_was_killed_are_in_nobodys_way(daemon: Daemon, tm
     with starting(daemon, tmp_path):
         kill_supervisor(daemon)
     assert rehearsal("down", "--stack", daemon.stack, timeout=180).returncode == 0
+    assert_nothing_left(daemon)
+
+
+@pytest.fixture
+def job() -> Iterator[subprocess.Popen[bytes]]:
+    with subprocess.Popen(["sleep", "600"]) as process:
+        yield process
+        process.kill()
+
+
+def test_a_stack_ends_with_the_process_it_was_started_for(
+    daemon: Daemon, tmp_path: Path, job: subprocess.Popen[bytes]
+) -> None:
+    with starting(daemon, tmp_path, "--pid", str(job.pid)) as up_pid:
+        os.kill(up_pid, signal.SIGKILL)
+        assert daemon.running
+        job.kill()
+        wait_until("nothing of the stack is left", lambda: not daemon.paths.directory.exists(), timeout=120)
+        wait_until("its supervisor has ended", lambda: not own_processes(daemon), timeout=30)
     assert_nothing_left(daemon)

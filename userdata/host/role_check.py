@@ -33,6 +33,8 @@ QUERY_SECONDS = 0.5
 KNOWN = 2.0
 HOLD = 0.5
 LOOK = 0.05
+# The same once a member does not answer the group: in about a second another may be elected.
+NEAR = 0.01
 
 # mysqld, or the whole machine, stood still for longer than this: meanwhile its group may have elected another
 # primary, which it takes a few seconds to learn. Until then it still believes that it is the writer.
@@ -138,15 +140,22 @@ class Probe:
         finally:
             self._lock.release()
 
+    @property
+    def look(self) -> float:
+        """Seconds between two looks of those who wait for this server to become the writer."""
+        state = self._state
+        near = isinstance(state, DatabaseState) and "UNREACHABLE" in state.members.values()
+        return NEAR if near else LOOK
+
     def takes_writes(self) -> bool:
         """Whether a new primary may have been elected here: the least question there is, for those who wait for that.
 
-        At most LOOK seconds old. False also when mysqld does not answer.
+        At most `look` seconds old. False also when mysqld does not answer.
         """
         if not self._lock.acquire(timeout=2 * QUERY_SECONDS):
             return False
         try:
-            if _now() - self._looked >= LOOK:
+            if _now() - self._looked >= self.look:
                 self._looked, self._open = _now(), False
                 if self._connection:
                     self._open = not self._connection.row("SELECT @@GLOBAL.super_read_only AS closed")["closed"]
@@ -209,9 +218,10 @@ class Handler(BaseHTTPRequestHandler):
         if self.path == "/writer":
             until = time.monotonic() + HOLD
             while status is not HTTPStatus.OK and self.server.known_no_writer() and time.monotonic() < until:
-                time.sleep(LOOK)
+                look = self.server.probe.look
+                time.sleep(look)
                 if self.server.probe.takes_writes():
-                    status, body = self._ask(age=LOOK)
+                    status, body = self._ask(age=look)
             self.server.note_writer(status is HTTPStatus.OK)
         self._answer(status, body)
 
