@@ -137,7 +137,7 @@ class Entries:
                 self._writes.report(failing=True)
                 if self._again("write", attempt := attempt + 1, error, deadline):
                     if attempt > 1:
-                        self._turns.wait(deadline.remaining())
+                        self._turns.wait(deadline.remaining() - RETRY_PAUSE)  # some time is left for the attempt
                     continue
                 cause: Exception = error
             except OverloadedError as error:
