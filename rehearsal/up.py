@@ -17,6 +17,7 @@ from types import FrameType
 from rich.console import Console
 
 from rehearsal import account, configuration, image, report, requirements
+from rehearsal.confinement import confined, warning
 from rehearsal.daemon import Daemon
 from rehearsal.display import Display, choose
 from rehearsal.distribution import chosen
@@ -120,6 +121,8 @@ def _start(daemon: Daemon, request: Request, topology: Topology, display: Displa
 
     display.phase("Preparing")
     daemon.end()  # what a crash left
+    if programs := confined():
+        display.say(warning(programs))
     display.phase("Getting the image of the hosts")
     distribution = chosen(request.distribution)
     root = image.ensure(display.say, distribution=distribution)
