@@ -17,10 +17,10 @@ def test_all_go_on_when_one_succeeds():
     with ThreadPoolExecutor(4) as threads:
         waiting = [threads.submit(turns.wait, NEVER) for _ in range(4)]
         while not all(one.running() for one in waiting):
-            assert time.monotonic() - started < 5
+            assert time.monotonic() - started < 30
         while any(not one.done() for one in waiting):  # a thread may begin to wait only after a success
             turns.succeeded()
-            assert time.monotonic() - started < 5
+            assert time.monotonic() - started < 30
 
 
 def test_many_threads_try_no_oftener_than_one_would():
@@ -45,7 +45,7 @@ def test_nobody_waits_longer_than_it_has_time():
     turns = Turns(NEVER)
     started = time.monotonic()
     turns.wait(0.05)
-    assert 0.04 < time.monotonic() - started < 5
+    assert 0.04 < time.monotonic() - started < 30
 
 
 def test_after_a_success_the_next_turn_is_the_first():

@@ -33,7 +33,7 @@ def test_the_end_of_a_process_is_noticed():
         waiting.join(0.2)
         assert waiting.is_alive()
         process.kill()
-        waiting.join(10)
+        waiting.join(30)
         assert not waiting.is_alive()
     wait_for_end(process.pid)  # it was reaped: it has no pid any more
 
@@ -51,7 +51,7 @@ def test_a_test_run_that_is_told_to_end_removes_what_it_made(tmp_path):
                 assert time.monotonic() < deadline
                 time.sleep(0.05)
             run.send_signal(signal.SIGTERM)
-            assert run.wait(30) == 2, "pytest's exit code for an interrupted run"
+            assert run.wait(60) == 2, "pytest's exit code for an interrupted run"
         finally:
             run.kill()
     assert (tmp_path / "removed").exists()
