@@ -1,4 +1,4 @@
-"""Where the rehearsal keeps what on this machine, and what it calls the kernel's objects of a stack."""
+"""Where the rehearsal keeps what on this machine, what it calls the objects of a stack, and how it is called."""
 
 from __future__ import annotations
 
@@ -8,14 +8,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 STATE_ROOT = Path("/var/lib/tripod-rehearsal")
-
-
-def invocation() -> str:
-    """How this program is called by someone who pastes it where the caller is: short beside the project's own .venv."""
-    python, here = Path(sys.executable), Path.cwd()
-    return f"{python.relative_to(here) if here in python.parents[2:3] else python} -m rehearsal"
-
-
 _NAME = re.compile(r"[a-z0-9]([a-z0-9-]*[a-z0-9])?")
 
 
@@ -63,3 +55,9 @@ class StackPaths:
     def claimed(self) -> set[str]:
         """Every name that was claimed and not yet removed with the state directory."""
         return {file.name for file in self.names.iterdir()} if self.names.is_dir() else set()
+
+
+def invocation() -> str:
+    """How this program is called by someone who pastes it where the caller is: short beside the project's own .venv."""
+    python, here = Path(sys.executable), Path.cwd()
+    return f"{python.relative_to(here) if here in python.parents[2:3] else python} -m rehearsal"

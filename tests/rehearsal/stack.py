@@ -59,8 +59,8 @@ def running(directory: Path, name: str, settings: str) -> Iterator[Stack]:
     try:
         ports = ("--port", str(free_port()), "--http-port", str(free_port()), "--page-port", str(free_port()))
         # A test run that is killed must leave nothing.
-        whole = ("--pid", str(os.getpid()))
-        done = rehearsal("up", "--stack", name, "--project", str(place), *ports, *whole, timeout=UP_TIMEOUT)
+        tied = ("--pid", str(os.getpid()))
+        done = rehearsal("up", "--stack", name, "--project", str(place), *ports, *tied, timeout=UP_TIMEOUT)
         assert done.returncode == 0, f"up ended with {done.returncode}\n{done.stdout}\n{done.stderr}"
         yield Stack(read_topology(place, name))
     finally:

@@ -42,13 +42,7 @@ def test_two_members_join_while_clients_read_and_write(stack: Stack, place: Path
     assert verdict.faults == ()
     assert verdict.acknowledged > 100
     assert watch.record
-    assert sorted(watch.record.final_keys) == [
-        "server-1",
-        "server-2",
-        "server-3",
-        "server-4",
-        "server-5",
-    ]
+    assert sorted(watch.record.final_keys) == ["server-1", "server-2", "server-3", "server-4", "server-5"]
     # Nobody else noticed: a new member restarts no service and does not move the primary.
     after = lives(stack)
     assert {name: after[name] for name in before} == before
