@@ -58,6 +58,12 @@ class Daemon:
         """The certificate that the site's chain ends in."""
         return self.paths.directory / "ca.pem"
 
+    def trust(self, certificates: str) -> None:
+        """Write the CA file (PEM) by one rename: clients read it at any time, and half a file fails their handshake."""
+        partial = self.ca_file.with_suffix(".partial")
+        partial.write_text(certificates)
+        partial.replace(self.ca_file)
+
     @property
     def complete(self) -> bool:
         """Whether the last run of the program came to its end."""

@@ -193,7 +193,7 @@ def _run_program(daemon: Daemon, request: Request, topology: Topology, display: 
         raise RehearsalError(f"the program failed: {type(error).__name__}: {error} (details: {log})") from error
     certificate = result.outputs.get("caCertificate")
     if certificate:
-        daemon.ca_file.write_text(certificate.rstrip() + "\n" + provided)
+        daemon.trust(certificate.rstrip() + "\n" + provided)
 
 
 def _status(daemon: Daemon) -> report.Status:

@@ -162,7 +162,7 @@ class Client:
             if "error" in answer:
                 error = str(answer["error"].get("code", ""))
         except requests.RequestException as failure:
-            error = type(failure).__name__
+            error = reason(failure)
         row = Request(
             kind=kind,
             start=start,
@@ -176,6 +176,14 @@ class Client:
         )
         self.rows.put(row)
         return row
+
+
+def reason(failure: BaseException) -> str:
+    """What kind of failure it was, and what the innermost of the exceptions behind it says."""
+    innermost = failure
+    while innermost.__context__:
+        innermost = innermost.__context__
+    return f"{type(failure).__name__}: {innermost}"
 
 
 @click.command()

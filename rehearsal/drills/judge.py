@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from bisect import bisect_right
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
-from rehearsal.drills.record import Record, Request, Sample
+from rehearsal.drills.record import Kind, Record, Request, Sample
 
 SAME_MOMENT = 0.05
 """Two samples so close together (s) count as one moment."""
 PROGRESS = 1.0
 """A group that can commit shows it within so many seconds, with a client that writes all the time."""
+SHOWN = 3
+"""Ways of failing that a fault tells."""
 
 
 @dataclass(frozen=True)
@@ -31,6 +34,8 @@ class Verdict:
     write_gap: float
     read_gap: float
     requests: int
+    failures: dict[Kind, tuple[str, ...]]
+    """Of reads and of writes: how often they failed in which way, the most frequent first."""
     failed_reads: int
     failed_writes: int
     redundancy_restored: bool
@@ -70,6 +75,7 @@ def judge(record: Record, limits: Limits = Limits()) -> Verdict:
         write_gap=gap(record.requests, "write"),
         read_gap=gap(record.requests, "read"),
         requests=len(record.requests),
+        failures={"read": failures(record.requests, "read"), "write": failures(record.requests, "write")},
         failed_reads=sum(row.kind == "read" and not row.ok for row in record.requests),
         failed_writes=sum(row.kind == "write" and not row.ok for row in record.requests),
         redundancy_restored=record.redundancy_restored,
@@ -102,11 +108,19 @@ def _always(verdict: Verdict, record: Record, two: Sequence[tuple[Sample, Sample
 
 
 def _limits(verdict: Verdict, limits: Limits) -> Iterable[str]:
+    ways = {"failed_reads": verdict.failures["read"], "failed_writes": verdict.failures["write"]}
     for name in ("write_gap", "read_gap", "failed_reads", "failed_writes"):
         limit, found = getattr(limits, name), getattr(verdict, name)
         if limit is not None and found > limit:
             unit = " s" if name.endswith("gap") else ""
-            yield f"{name.replace('_', ' ')} {found:.4g}{unit} is more than {limit:.4g}{unit}"
+            how = f" ({', '.join(ways[name][:SHOWN])})" if name in ways else ""
+            yield f"{name.replace('_', ' ')} {found:.4g}{unit} is more than {limit:.4g}{unit}{how}"
+
+
+def failures(requests: Sequence[Request], kind: Kind) -> tuple[str, ...]:
+    """In how many ways requests of a kind failed: `3 x 503 no_primary`, the most frequent first."""
+    ways = Counter(f"{row.status or ''} {row.error}".strip() for row in requests if row.kind == kind and not row.ok)
+    return tuple(f"{count} x {way}" for way, count in ways.most_common())
 
 
 def gap(requests: Sequence[Request], kind: str) -> float:

@@ -202,6 +202,16 @@ def test_a_faulty_configuration_is_told_before_anything_starts(tmp_path, monkeyp
     assert "Stacks that have one: bad" in missing.output
 
 
+def test_whoever_reads_the_ca_file_never_sees_half_of_it():
+    one = daemon.Daemon("dev")
+    one.paths.directory.mkdir(parents=True)
+    one.trust("before")
+    with one.ca_file.open() as reading:
+        one.trust("after")
+        assert reading.read() == "before"
+    assert [file.read_text() for file in one.paths.directory.iterdir()] == ["after"]
+
+
 def test_one_command_at_a_time_changes_a_stack(tmp_path):
     with daemon.Daemon("dev").exclusive():
         done = call("down", "--stack", "dev")

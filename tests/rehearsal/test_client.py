@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import errno
+import re
 import select
 import socket
 import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 import pytest
+import requests
 from urllib3.exceptions import ConnectTimeoutError, NewConnectionError
 
 from rehearsal.drills import dial as dialling
-from rehearsal.drills.client import Adapter, PromptConnection
+from rehearsal.drills.client import Adapter, PromptConnection, reason
 from rehearsal.drills.dial import SYN_AGAIN, dial
 
 BY = 3 * SYN_AGAIN
@@ -115,6 +118,19 @@ def test_a_refusal_is_told_at_once() -> None:
         host, port = listener.getsockname()
     with pytest.raises(NewConnectionError, match="refused"):
         PromptConnection(host, port, timeout=5.0)._new_conn()
+
+
+def test_what_is_written_down_is_why(tmp_path: Path) -> None:
+    empty = tmp_path / "ca.pem"
+    empty.touch()
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        url = "https://{}:{}".format(*listener.getsockname())
+        with pytest.raises(requests.exceptions.SSLError) as failed:
+            requests.get(url, verify=str(empty), timeout=5)
+        assert re.match("SSLError: .*NO_CERTIFICATE", reason(failed.value))
+    with pytest.raises(requests.ConnectionError) as refused:
+        requests.get(url, timeout=5)
+    assert re.match("ConnectionError: .*refused", reason(refused.value))
 
 
 def test_every_request_goes_this_way() -> None:

@@ -104,6 +104,13 @@ def test_limits_are_held(limits: Limits) -> None:
     assert len(verdict.faults) == 1
 
 
+def test_a_fault_says_how_the_requests_failed() -> None:
+    refused = [replace(write(n, "c", status=503), error="no_primary", retry_after="2") for n in (2, 3)]
+    rows = (*CLEAN.requests, *refused, replace(write(4, "c", status=0), error="ReadTimeout: timed out"))
+    verdict = judge(replace(CLEAN, requests=rows), Limits(failed_reads=0, failed_writes=0))
+    assert verdict.faults == ("failed writes 3 is more than 0 (2 x 503 no_primary, 1 x ReadTimeout: timed out)",)
+
+
 def test_what_is_new_in_a_file_is_read_once_it_is_whole(tmp_path: Path) -> None:
     file = tmp_path / "requests.jsonl"
     tail = Tail(file, Request)
