@@ -8,7 +8,7 @@ from ipaddress import IPv4Address, IPv4Network
 
 from topology.checks import check_settings
 from topology.model import Alerts, Application, Backup, Server, Subnet, Tls, Topology, architecture
-from topology.names import Role, group_name
+from topology.names import Role
 from topology.presets import PRESETS
 from topology.problems import ConfigurationError, Problem
 from topology.settings import ServerSettings, Settings
@@ -52,7 +52,6 @@ def build_topology(settings: Settings, *, stack: str, region: str, zones: Sequen
         subnets=subnets,
         servers=servers,
         edge=edge,
-        group_name=group_name(stack),
         preferred_primary=primary,
         domain=settings.domain,
         hosted_zone_id=settings.hosted_zone_id,

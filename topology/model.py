@@ -116,7 +116,6 @@ class Topology:
     subnets: tuple[Subnet, ...]
     servers: tuple[Server, ...]
     edge: Edge
-    group_name: str
     preferred_primary: str
     domain: str | None = None
     hosted_zone_id: str | None = None

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import uuid
 from enum import StrEnum
 
 PROJECT = "tripod"
@@ -12,9 +11,6 @@ TAG_SERVER = "tripod:server"
 TAG_ROLES = "tripod:roles"
 TAG_DATA = "tripod:data"
 """On data volumes and their snapshots only: the stack's name. Amazon Data Lifecycle Manager finds them by it."""
-
-# Fixed namespace of uuid5, so that a stack's group name is known before anything is created.
-_GROUP_NAMESPACE = uuid.UUID("6f2a0d0e-6f0e-4f57-9d1b-7a7b5f6d3c11")
 
 
 class Role(StrEnum):
@@ -140,11 +136,6 @@ def manifest_key(server: str) -> str:
 def file_key(server: str, path: str) -> str:
     """Object key of one configuration file; `path` is the absolute path on the server."""
     return f"servers/{server}/files/{path.lstrip('/')}"
-
-
-def group_name(stack: str) -> str:
-    """`group_replication_group_name`: a UUID, the same for a stack on every evaluation."""
-    return str(uuid.uuid5(_GROUP_NAMESPACE, stack))
 
 
 def alerts_topic(stack: str) -> str:

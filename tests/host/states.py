@@ -22,9 +22,10 @@ def gtids(last: int, errant: int = 0) -> GtidSet:
 
 
 def offline(name: str, last: int = 0, *, view: str = "", state: str = "OFFLINE", **more: object) -> DatabaseState:
-    """Outside a group. `view` is "COUNTER:digits of its members", such as "4:123"."""
+    """Outside a group. `view` is "COUNTER:digits of its members", the primary first, such as "4:213"."""
     counter, _, digits = view.partition(":")
-    seen = View(f"17:{counter}", tuple(f"server-{digit}" for digit in digits)) if view else View()
+    members = tuple(f"server-{digit}" for digit in digits)
+    seen = View(f"17:{counter}", members, members[0]) if view else View()
     executed = more.pop("executed", gtids(last))
     return DatabaseState(name, number(name), state, executed=executed, view=seen, **more)
 
@@ -32,8 +33,8 @@ def offline(name: str, last: int = 0, *, view: str = "", state: str = "OFFLINE",
 def online(name: str, primary: str, members: dict[str, str], last: int = 9, **more: object) -> DatabaseState:
     """ONLINE in a view: `members` maps digits to states, such as {"12": "ONLINE", "3": "UNREACHABLE"}."""
     states = {f"server-{digit}": state for digits, state in members.items() for digit in digits}
-    more = {"provisioned": True, "super_read_only": name != primary, "executed": gtids(last)} | more
-    view = more.pop("view", View("17:4", tuple(sorted(states))))
+    more = {"provisioned": True, "super_read_only": name != primary, "executed": gtids(last), "group_name": UUID} | more
+    view = more.pop("view", View("17:4", tuple(sorted(states)), primary))
     return DatabaseState(name, number(name), "ONLINE", primary, states, view, **more)
 
 

@@ -13,10 +13,11 @@ DONE = Token(S1, complete=True)
 FRESH = Token(S1, complete=False)
 ALL = {"123": "ONLINE"}
 LONE = {"1": "ONLINE"}
+NAME = "0a4f8f0e-3a5c-4d0e-9a51-2b6f0c7d1e23"
 
 
 def claim(server=S1, age=1.0, done=False, number=1):
-    return Claim(number, server, done, age)
+    return Claim(number, server, done, age, NAME)
 
 
 CASES = {
@@ -188,6 +189,36 @@ CASES = {
         Kind.WAIT,
         "server-1 may hold newer writes",
     ),
+    "outage, the last primary is absent": (
+        seen(offline(S2, 9, view="5:123"), offline(S3, 9, view="5:123"), token=DONE),
+        Kind.WAIT,
+        "server-1 may hold newer writes",
+    ),
+    "outage, the last primary's data is gone": (
+        seen(offline(S1), offline(S2, 9, view="5:123"), offline(S3, 9, view="5:123"), token=DONE),
+        Kind.REFUSE,
+        "server-1 may hold newer writes",
+    ),
+    "outage, the last primary is absent, who was replaced in that view": (
+        seen(offline(S2, 9, view="5:123"), offline(S1, 9, view="5:213"), token=DONE),
+        Kind.WAIT,
+        "server-1 will lead",
+    ),
+    "outage, a replica of the last view is absent": (
+        seen(offline(S1, 9, view="5:123"), offline(S2, 9, view="5:123"), token=DONE),
+        Kind.CLAIM,
+        "holds",
+    ),
+    "outage, an earlier primary is absent": (
+        seen(offline(S2, 9, view="5:23"), offline(S3, 9, view="5:23"), token=DONE),
+        Kind.CLAIM,
+        "holds",
+    ),
+    "outage, the last primary is absent and its loss accepted": (
+        seen(offline(S2, 9, view="5:123"), offline(S3, 9, view="5:123"), token=DONE, forced=True),
+        Kind.CLAIM,
+        "operator",
+    ),
     "outage, the last view is there": (
         seen(offline(S2, 9, view="5:12"), offline(S1, 9, view="5:12"), token=DONE, waited=99.0),
         Kind.WAIT,
@@ -245,6 +276,12 @@ def test_an_empty_member_is_cloned_and_another_is_not():
     assert decide(seen(offline(S3), group)).clone
     assert decide(seen(offline(S3, 4, damaged=True), group)).clone
     assert not decide(seen(offline(S3, 4), group)).clone
+
+
+def test_a_group_has_the_name_of_the_claim_that_began_it():
+    states = (offline(S1, 9), offline(S2, 9), offline(S3, 9))
+    assert decide(seen(*states, token=DONE, claim=claim())).group_name == NAME
+    assert decide(seen(offline(S3, 5), online(S1, S1, {"12": "ONLINE"}, group_name=NAME))).group_name == NAME
 
 
 def test_the_next_claim_has_the_next_number():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import uuid
 from datetime import UTC, datetime, timedelta
 from unittest.mock import patch
 
@@ -26,7 +27,7 @@ def ssm(monkeypatch):
 
 
 def store(ssm, server="server-1"):
-    return ParameterStore(PATH, server, "group", "eu-central-1", ssm)
+    return ParameterStore(PATH, server, "eu-central-1", ssm)
 
 
 def test_a_new_stack_has_neither(ssm):
@@ -38,7 +39,7 @@ def test_one_server_creates_the_token(ssm):
     assert not store(ssm, "server-1").create_token()
     assert store(ssm).read().token == Token("server-2", complete=False)
     value = json.loads(ssm.get_parameter(Name=f"{PATH}/initialised")["Parameter"]["Value"])
-    assert (value["server"], value["group_name"]) == ("server-2", "group")
+    assert value["server"] == "server-2"
     assert datetime.fromisoformat(value["at"]).tzinfo
 
 
@@ -48,6 +49,15 @@ def test_one_server_makes_a_claim(ssm):
     claim = store(ssm).read().claim
     assert (claim.number, claim.server, claim.done) == (1, "server-3", False)
     assert claim.age < 5
+
+
+def test_each_claim_names_a_group_that_never_was(ssm):
+    names = []
+    for number in (1, 2):
+        store(ssm).create_claim(number)
+        names.append(store(ssm).read().claim.group_name)
+        assert store(ssm).read().claim.group_name == names[-1], "one claim, one name"
+    assert len({uuid.UUID(name) for name in names}) == 2
 
 
 def test_the_greatest_number_counts_beyond_a_page(ssm):

@@ -1,8 +1,9 @@
 """Any order of crashes, cuts, restarts and decisions: no write is lost, no two members lead at once.
 
 A model of Group Replication with the real decision function. A write is acknowledged only by a primary whose role
-check says so, and reaches a majority of its view; members outside that majority may be late, and lose what they have
-not got when they crash. Transactions have numbers that are never given twice, so that a fork would show.
+check says so, and reaches a majority of its view; members outside that majority may be late. Only the primary has it
+on its disk at once: what another has just received it loses with its power. A group numbers its transactions from what
+its primary has, as MySQL does, so that two of them may have the same number; what they wrote tells them apart.
 """
 
 from __future__ import annotations
@@ -13,7 +14,6 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from tests.host.states import UUID
 from userdata.host.database_state import DatabaseState, View
 from userdata.host.group_decision import (
     CLAIM_EXPIRES,
@@ -29,6 +29,8 @@ from userdata.host.group_decision import (
 from userdata.host.gtid import GtidSet
 from userdata.host.role_check import writer
 
+Gtid = tuple[str, int]
+
 
 @dataclass
 class Node:
@@ -36,13 +38,18 @@ class Node:
     number: int
     up: bool = True
     state: str = "OFFLINE"
-    data: set[int] = field(default_factory=set)
+    data: dict[Gtid, int] = field(default_factory=dict)
+    """What each transaction wrote."""
+    unsynced: set[Gtid] = field(default_factory=set)
+    """Received from the group, and not on the disk yet."""
     view: View = field(default_factory=View)
     group: Group | None = None
     read_only: bool = True
     fenced: bool = False
     provisioned: bool = False
     alone_since: float | None = None
+    forced: bool = False
+    """An operator lets it lead with what it has."""
     unsent: bool = False
     """Its mysqld may still hold messages of a group that it left with an error."""
 
@@ -52,6 +59,7 @@ class Group:
     """One group: `members` is its present view, the first of them its primary."""
 
     fixed: int
+    name: str
     counter: int = 0
     members: list[Node] = field(default_factory=list)
 
@@ -76,7 +84,7 @@ class Cluster(RuleBasedStateMachine):
         self.cuts: set[frozenset[str]] = set()
         self.now = 0.0
         self.token: Token | None = None
-        self.claims: list[tuple[str, float, bool]] = []
+        self.claims: list[tuple[str, float, bool, str]] = []
         self.bootstraps: list[tuple[float, str, int]] = []
         self.groups = 0
         self.next = 1
@@ -117,34 +125,42 @@ class Cluster(RuleBasedStateMachine):
         was = group.members[0] if group.members else None
         group.members, group.counter = list(members), group.counter + 1
         # What one of a surviving majority has received, all of it get before anything else happens.
-        everything = set().union(*(node.data for node in members))
+        everything = {gtid: wrote for node in members for gtid, wrote in node.data.items()}
         for node in members:
-            node.data = set(everything)
-            node.view = View(f"{group.fixed}:{group.counter}", tuple(n.name for n in members))
+            self.receive(node, everything)
+            node.view = View(f"{group.fixed}:{group.counter}", tuple(n.name for n in members), members[0].name)
             node.provisioned = any(n.provisioned for n in members)
         if members[0] is not was:
-            members[0].read_only = False
+            # It takes writes when it has applied what it received.
+            members[0].read_only, members[0].unsynced = False, set()
+
+    def receive(self, node, transactions):
+        """What it has already it does not look at: the number alone says so."""
+        node.unsynced |= transactions.keys() - node.data.keys()
+        node.data = {**transactions, **node.data}
 
     def report(self, node):
         members = {n.name: "ONLINE" for n in node.group.members} if node.group else {}
-        data = GtidSet({UUID: runs(node.data)} if node.data else {})
+        names = sorted({name for name, _ in node.data})
+        data = GtidSet({name: runs(number for of, number in node.data if of == name) for name in names})
         primary = node.group.members[0].name if node.group else None
         return DatabaseState(
             node.name, node.number, node.state, primary, members, node.view, node.read_only, data,
-            provisioned=node.provisioned,
+            provisioned=node.provisioned, group_name=node.group.name if node.group else "",
         )  # fmt: skip
 
     def registry(self):
         claim = None
         if self.claims:
-            server, at, done = self.claims[-1]
-            claim = Claim(len(self.claims), server, done, self.now - at)
+            server, at, done, name = self.claims[-1]
+            claim = Claim(len(self.claims), server, done, self.now - at, name)
         return Registry(self.token, claim)
 
     def observe(self, node):
         peers = {n.name: self.report(n) for n in self.nodes if n is not node and self.reaches(node, n)}
         names = tuple(n.name for n in self.nodes)
-        seen = Observation(node.name, names, "server-1", self.report(node), peers, fenced=node.fenced)
+        local = self.report(node)
+        seen = Observation(node.name, names, "server-1", local, peers, fenced=node.fenced, forced=node.forced)
         if node.group or len(peers) + 1 < seen.majority or any(peer.quorate for peer in peers.values()):
             node.alone_since = None
             return seen
@@ -187,18 +203,21 @@ class Cluster(RuleBasedStateMachine):
 
     def claim(self, node, action):
         if action.number == len(self.claims) + 1:
-            self.claims.append((node.name, self.now, False))
+            self.claims.append((node.name, self.now, False, f"group-{action.number}"))
 
     def restart(self, node, _):
         assert node.group is None, "whoever is in a group is not thrown out of it"
         node.state, node.unsent = "OFFLINE", False
 
-    def bootstrap(self, node, _):
+    def bootstrap(self, node, action):
         assert node.state == "OFFLINE"
         assert not node.unsent
         self.bootstraps.append((self.now, node.name, len(self.claims)))
         self.groups += 1
-        node.state, node.group = "ONLINE", Group(self.groups)
+        node.state, node.group = "ONLINE", Group(self.groups, action.group_name)
+        if node.forced:
+            self.acknowledged &= set(node.data.values())
+            node.forced = False
         self.set_view(node.group, [node])
 
     def provision(self, node, _):
@@ -215,7 +234,8 @@ class Cluster(RuleBasedStateMachine):
         if node.group and node.group.members[0] is node and len(node.group.members) >= self.size // 2 + 1:
             self.token = replace(self.token, complete=True)
             if self.claims:
-                self.claims[-1] = (*self.claims[-1][:2], True)
+                server, at, _, name = self.claims[-1]
+                self.claims[-1] = (server, at, True, name)
 
     @rule(order=st.permutations(range(5)), patience=st.sampled_from([0.0, GRACE, CLAIM_EXPIRES]))
     def settle(self, order, patience):
@@ -224,7 +244,7 @@ class Cluster(RuleBasedStateMachine):
             for which in order:
                 if which < self.size:
                     self.step(which)
-            self.now += patience if turn == 1 else 1.0
+            self.wait(patience if turn == 1 else 1.0)
 
     @rule(
         order=st.permutations(range(5)),
@@ -245,9 +265,12 @@ class Cluster(RuleBasedStateMachine):
             return
         assert not node.unsent, "what it has to send would reach another group"
         donor = group.members[0]
-        if not action.clone and not node.data <= donor.data:
+        assert action.group_name == group.name
+        if action.clone:
+            node.data = {}
+        if not node.data.keys() <= donor.data.keys():
             return  # Group Replication itself refuses
-        node.state, node.group, node.data = "ONLINE", group, set(donor.data)
+        node.state, node.group = "ONLINE", group
         self.set_view(group, [*group.members, node])
 
     def leave(self, node, _=None):
@@ -258,6 +281,22 @@ class Cluster(RuleBasedStateMachine):
             self.set_view(group, [n for n in group.members if n is not node])
         else:
             group.members = []
+
+    @rule(which=st.integers(0, 4))
+    def accept_loss(self, which):
+        """As the runbook says when members are lost for good; one of them may come back all the same."""
+        node = self.nodes[which % self.size]
+        node.forced = node.up and node.group is None
+
+    @rule(which=st.integers(0, 4), order=st.permutations(range(5)))
+    def outage_with_a_loss(self, which, order):
+        """Everything loses power, the primary does not come back, and another leads by an operator's word."""
+        primary = next((n.group.members[0] for n in self.nodes if n.group), self.nodes[0])
+        self.lose_all_power()
+        for node in self.nodes:
+            node.up = node is not primary
+        self.accept_loss(which)
+        self.settle(order, GRACE)
 
     @rule(which=st.integers(0, 4))
     def stop_cleanly(self, which):
@@ -274,6 +313,8 @@ class Cluster(RuleBasedStateMachine):
 
     def forget(self, node):
         node.state, node.group, node.read_only, node.alone_since, node.unsent = "OFFLINE", None, True, None, False
+        node.data = {gtid: wrote for gtid, wrote in node.data.items() if gtid not in node.unsynced}
+        node.unsynced = set()
 
     @rule()
     def lose_all_power(self):
@@ -307,6 +348,8 @@ class Cluster(RuleBasedStateMachine):
     @rule(seconds=st.sampled_from([1.0, 10.0, GRACE, CLAIM_HOLDS, CLAIM_EXPIRES]))
     def wait(self, seconds):
         self.now += seconds
+        for node in self.nodes:
+            node.unsynced = set()
 
     @rule(late=st.sets(st.integers(0, 4)))
     def write(self, late):
@@ -316,20 +359,23 @@ class Cluster(RuleBasedStateMachine):
                 self.acknowledged.add(self.commit(node.group, late))
 
     def commit(self, group, late=()):
-        number, self.next = self.next, self.next + 1
-        slow = [n for n in group.members[1:] if n.number - 1 in late][: (len(group.members) - 1) // 2]
-        for node in group.members:
+        wrote, self.next = self.next, self.next + 1
+        primary, *others = group.members
+        number = max((n for name, n in primary.data if name == group.name), default=0) + 1
+        primary.data[group.name, number] = wrote
+        slow = [n for n in others if n.number - 1 in late][: len(others) // 2]
+        for node in others:
             if node not in slow:
-                node.data.add(number)
-        return number
+                self.receive(node, {(group.name, number): wrote})
+        return wrote
 
     @rule(which=st.integers(0, 4))
     def lose_disk(self, which):
         """One disk at a time: the others still have everything that was acknowledged."""
         node = self.nodes[which % self.size]
         others = [n for n in self.nodes if n is not node]
-        if not node.up and all(self.acknowledged <= n.data for n in others):
-            node.data, node.view, node.provisioned = set(), View(), False
+        if not node.up and all(self.acknowledged <= set(n.data.values()) for n in others):
+            node.data, node.view, node.provisioned = {}, View(), False
 
     # What must hold
 
@@ -342,13 +388,20 @@ class Cluster(RuleBasedStateMachine):
     def nothing_acknowledged_is_lost(self):
         for node in self.nodes:
             if node.up and writer(self.report(node), self.size // 2 + 1)[0]:
-                assert self.acknowledged <= node.data
+                assert self.acknowledged <= set(node.data.values())
+
+    @invariant()
+    def members_agree_on_what_a_number_means(self):
+        for node in self.nodes:
+            for other in node.group.members if node.group else ():
+                shared = node.data.keys() & other.data.keys()
+                assert all(node.data[gtid] == other.data[gtid] for gtid in shared)
 
     @invariant()
     def no_two_members_lead_at_once(self):
         for (at, one, claim), (later, other, next_claim) in zip(self.bootstraps, self.bootstraps[1:], strict=False):
             if one != other:
-                settled = self.claims[claim - 1][2]
+                _, _, settled, _ = self.claims[claim - 1]
                 assert claim < next_claim
                 assert settled or later - at >= CLAIM_EXPIRES - CLAIM_HOLDS
 

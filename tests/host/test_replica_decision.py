@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import pytest
 
-from tests.host.states import gtids, online
+from tests.host.states import UUID, gtids, online
 from userdata.host import role_check
 from userdata.host.replica_decision import CONNECTING_LIMIT, Kind, Observation, decide
 from userdata.host.replica_state import ReplicaState
@@ -16,7 +16,15 @@ ALL = {"123": "ONLINE"}
 GROUP = {name: online(name, "server-1", ALL) for name in ("server-1", "server-2", "server-3")}
 
 FOLLOWING = ReplicaState(
-    "server-4", "ON", "ON", "server-1", executed=gtids(9), received=gtids(9), provisioned=True, lag=0.0
+    "server-4",
+    "ON",
+    "ON",
+    "server-1",
+    group_name=UUID,
+    executed=gtids(9),
+    received=gtids(9),
+    provisioned=True,
+    lag=0.0,
 )
 STOPPED = replace(FOLLOWING, receiver="OFF", applier="OFF")
 LOOKING = replace(FOLLOWING, receiver="CONNECTING")
@@ -48,6 +56,16 @@ def test_after_a_restart_it_follows_the_primary():
     action = decide(Observation(STOPPED, {**GROUP, "server-1": online("server-1", "server-3", ALL)}))
     assert action.kind is Kind.FOLLOW
     assert action.member == "server-3"
+
+
+@pytest.mark.parametrize("state", [FOLLOWING, LOOKING, STOPPED], ids=["following", "looking", "stopped"])
+def test_it_follows_a_group_that_was_begun_anew(state):
+    group = {name: replace(one, group_name="another") for name, one in GROUP.items()}
+    action = decide(Observation(state, group, gtids(9)))
+    assert (action.kind, action.group_name) == (Kind.FOLLOW, "another")
+    # Whoever holds what that group did not begin with has another history.
+    ahead = replace(state, executed=gtids(11), received=gtids(11))
+    assert decide(Observation(ahead, group, gtids(11))).kind is Kind.REFUSE
 
 
 @pytest.mark.parametrize("state", [STOPPED, EMPTY])

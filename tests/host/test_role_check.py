@@ -19,7 +19,7 @@ from userdata.host.role_check import CACHE, Probe, Server, reader, writer
 ALL = {"123": "ONLINE"}
 MEMBERS = tuple(Member(name, f"127.0.0.{number}", number) for number, name in enumerate(NAMES, 1))
 DATABASE = Database(
-    "test", "eu-west-1", "server-1", MEMBERS, "group", "server-1", "/tripod/test/group", 3306, 33061, 0, "ca", "secrets"
+    "test", "eu-west-1", "server-1", MEMBERS, "server-1", "/tripod/test/group", 3306, 33061, 0, "ca", "secrets"
 )
 
 

@@ -103,7 +103,9 @@ def test_members_differ_and_know_each_other(topology):
     seen = {server.name: options(topology, server.name) for server in topology.databases}
     assert len({one["server_id"] for one in seen.values()}) == len(seen)
     assert len({one["bind_address"] for one in seen.values()}) == len(seen)
-    assert {one["group_replication_group_name"] for one in seen.values()} == {topology.group_name}
+    assert not any("group_replication_group_name" in one for one in seen.values()), (
+        "each new group has a name of its own"
+    )
     for name, one in seen.items():
         assert one["report_host"] == name
         assert one["bind_address"] == str(topology.server(name).address)

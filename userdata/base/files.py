@@ -73,7 +73,6 @@ def facts(topology: Topology, server: Server) -> dict[str, Any]:
         "address": str(server.address),
         "roles": [role.value for role in server.roles],
         "server_id": server.server_id,
-        "group_name": topology.group_name,
         "preferred_primary": topology.preferred_primary,
         "majority": topology.majority,
         "peers": [

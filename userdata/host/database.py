@@ -33,7 +33,6 @@ class Database:
     region: str
     server: str
     members: tuple[Member, ...]
-    group_name: str
     preferred_primary: str
     group_parameters: str
     """SSM path of the group's parameters, without a trailing slash."""

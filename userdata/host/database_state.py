@@ -17,6 +17,7 @@ VIEW_PATH = Path("/var/lib/tripod/group/view.json")
 # a member applies them before it leads.
 _SCALARS = """
 SELECT @@global.super_read_only AS read_only, @@global.gtid_executed AS executed,
+  @@global.group_replication_group_name AS group_name,
   (SELECT received_transaction_set FROM performance_schema.replication_connection_status
     WHERE channel_name = 'group_replication_applier') AS received,
   (SELECT view_id FROM performance_schema.replication_group_member_stats
@@ -43,12 +44,23 @@ class View:
 
     id: str = ""
     members: tuple[str, ...] = ()
+    primary: str | None = None
+    """Who took its writes; a planned switchover changes it within a view."""
 
     @property
     def age(self) -> tuple[int, int]:
         """Sorts views by time: a newer group has a greater fixed part, a newer view a greater counter."""
         fixed, _, counter = self.id.partition(":")
         return (int(fixed or 0), int(counter or 0))
+
+    def to_json(self) -> dict[str, Any]:
+        """As it is kept on the disk and told to peers."""
+        return {"id": self.id, "members": list(self.members), "primary": self.primary}
+
+    @classmethod
+    def from_json(cls, raw: Mapping[str, Any]) -> View:
+        """The reverse of to_json. KeyError or TypeError when a field is missing or of the wrong kind."""
+        return cls(str(raw["id"]), tuple(raw["members"]), raw.get("primary"))
 
 
 @dataclass(frozen=True)
@@ -73,6 +85,8 @@ class DatabaseState:
     """The accounts are there."""
     lag: float = 0.0
     """Seconds since the commit, on the primary, of the transaction that is being applied."""
+    group_name: str = ""
+    """`group_replication_group_name`, the UUID of its group's transactions. It says something of a member only."""
 
     @property
     def is_primary(self) -> bool:
@@ -106,9 +120,10 @@ class DatabaseState:
             "server": self.server,
             "server_id": self.server_id,
             "member_state": self.member_state,
+            "group_name": self.group_name,
             "primary": self.primary,
             "members": dict(self.members),
-            "view": {"id": self.view.id, "members": list(self.view.members)},
+            "view": self.view.to_json(),
             "super_read_only": self.super_read_only,
             "gtid_executed": str(self.executed),
             "gtid_received": str(self.received),
@@ -125,9 +140,10 @@ class DatabaseState:
                 server=str(raw["server"]),
                 server_id=int(raw["server_id"]),
                 member_state=str(raw["member_state"]),
+                group_name=str(raw["group_name"]),
                 primary=raw["primary"],
                 members={str(name): str(state) for name, state in raw["members"].items()},
-                view=View(str(raw["view"]["id"]), tuple(raw["view"]["members"])),
+                view=View.from_json(raw["view"]),
                 super_read_only=bool(raw["super_read_only"]),
                 executed=GtidSet.parse(raw["gtid_executed"]),
                 received=GtidSet.parse(raw["gtid_received"]),
@@ -146,12 +162,14 @@ def observe(connection: Connection, database: Database, last_view: View) -> Data
     state = next((row["member_state"] for row in rows if row["me"]), "OFFLINE")
     in_group = state in ("ONLINE", "RECOVERING")
     members = {row["member_host"]: row["member_state"] for row in rows} if in_group else {}
-    view = View(scalars["view_id"], tuple(members)) if state == "ONLINE" and scalars["view_id"] else last_view
+    primary = next((row["member_host"] for row in rows if in_group and row["member_role"] == "PRIMARY"), None)
+    view = View(scalars["view_id"], tuple(members), primary) if state == "ONLINE" and scalars["view_id"] else last_view
     return DatabaseState(
         server=database.server,
         server_id=database.me.server_id,
         member_state=state,
-        primary=next((row["member_host"] for row in rows if in_group and row["member_role"] == "PRIMARY"), None),
+        group_name=scalars["group_name"] or "",
+        primary=primary,
         members=members,
         view=view,
         super_read_only=bool(scalars["read_only"]),
@@ -167,5 +185,4 @@ def read_view(path: Path = VIEW_PATH) -> View:
     """The view that write_view kept; an empty one when there is none."""
     if not path.exists():
         return View()
-    raw = json.loads(path.read_text())
-    return View(raw["id"], tuple(raw["members"]))
+    return View.from_json(json.loads(path.read_text()))

@@ -131,9 +131,7 @@ class Group:
 
     def _parameters(self, database: Database) -> ParameterStore:
         if self._store is None:
-            self._store = ParameterStore(
-                database.group_parameters, database.server, database.group_name, database.region
-            )
+            self._store = ParameterStore(database.group_parameters, database.server, database.region)
         return self._store
 
     def _act(self, action: Action, database: Database, seen: Observation) -> None:
@@ -200,7 +198,7 @@ def read_state(path: Path = STATE) -> dict[str, object]:
 
 def write_view(view: View, path: Path = VIEW_PATH) -> None:
     """Keep the view on the data volume, durably: after an outage it says who may hold newer writes."""
-    write(path, {"id": view.id, "members": list(view.members)})
+    write(path, view.to_json())
 
 
 def _forced() -> bool:

@@ -38,7 +38,7 @@ def carry_out(action: Action, database: Database) -> None:
         return
     with Connection(seconds=LONG) as connection:
         if action.kind is Kind.BOOTSTRAP:
-            _bootstrap(connection, database)
+            _bootstrap(connection, database, action)
         elif action.kind is Kind.JOIN:
             _take_no_writes(connection)
             _join(connection, database, action)
@@ -61,8 +61,9 @@ def _take_no_writes(connection: Connection) -> None:
     connection.run("SET GLOBAL super_read_only = ON")
 
 
-def _settings(connection: Connection, database: Database, seeds: str, clone_threshold: int) -> None:
+def _settings(connection: Connection, database: Database, name: str, seeds: str, clone_threshold: int) -> None:
     weight = WEIGHT_PREFERRED if database.server == database.preferred_primary else WEIGHT
+    connection.run("SET GLOBAL group_replication_group_name = %s", (name,))
     connection.run("SET GLOBAL group_replication_group_seeds = %s", (seeds,))
     connection.run("SET GLOBAL group_replication_member_weight = %s", (weight,))
     connection.run("SET GLOBAL group_replication_clone_threshold = %s", (clone_threshold,))
@@ -78,8 +79,8 @@ def _start(connection: Connection, database: Database) -> None:
     connection.run("START GROUP_REPLICATION USER = 'replication', PASSWORD = %s", (password,))
 
 
-def _bootstrap(connection: Connection, database: Database) -> None:
-    _settings(connection, database, database.seed(database.server), CLONE_NEVER)
+def _bootstrap(connection: Connection, database: Database, action: Action) -> None:
+    _settings(connection, database, action.group_name, database.seed(database.server), CLONE_NEVER)
     connection.run("SET GLOBAL group_replication_bootstrap_group = ON")
     try:
         _start(connection, database)
@@ -89,7 +90,7 @@ def _bootstrap(connection: Connection, database: Database) -> None:
 
 def _join(connection: Connection, database: Database, action: Action) -> None:
     seeds = ",".join(database.seed(name) for name in action.seeds if name in {m.name for m in database.members})
-    _settings(connection, database, seeds, CLONE_ALWAYS if action.clone else CLONE_NEVER)
+    _settings(connection, database, action.group_name, seeds, CLONE_ALWAYS if action.clone else CLONE_NEVER)
     if action.clone:
         # What a damaged member says it holds is not there; the group must not believe it.
         connection.run("RESET BINARY LOGS AND GTIDS")

@@ -14,12 +14,17 @@ Why at most one group can be led at a time
    claiming and leading. The first group goes through a claim, too.
 3. *Nothing acknowledged is left behind.* A leader must hold a superset of all that the answering members hold; those
    that count must be a majority of the configured members, and also a majority of the newest view that any of them
-   remembers (a view can only be followed by one that its majority agreed to, so a later writer would show). A member
-   whose data is gone or damaged is no witness: it does not count.
+   remembers (a view can only be followed by one that its majority agreed to, so a later writer would show). That
+   view's primary must be among them: the others had received what it acknowledged, but in memory, and have it on
+   their disks only when they have applied it (docs/adr/0017). A member whose data is gone or damaged is no witness:
+   it does not count.
 4. *A lone group is not writable.* A primary whose group is smaller than the majority of the configured members is
    fenced (super_read_only). Should a second group ever exist, at most one of them has a majority of the configured
    members; the other leaves and joins it, and Group Replication itself refuses what has diverged.
-5. *Nothing of an old group reaches a new one.* A primary that lost its majority answers that its pending writes
+5. *A number is never given twice.* Each claim names a UUID that was never used, and the group that it begins gives that
+   to its transactions. So what a member holds that the new group did not begin with stays strange to it for ever,
+   and such a member is refused for ever (docs/adr/0017).
+6. *Nothing of an old group reaches a new one.* A primary that lost its majority answers that its pending writes
    failed, yet its mysqld may still hold their messages, and would send them to the next group that it enters: a group
    that has given the same keys to other rows then fails on every member, and again at each start, since they are in
    its relay logs (docs/adr/0012). So a mysqld whose membership ended with an error, or that could not start one twice,
@@ -84,6 +89,8 @@ class Action:
     """JOIN: take a whole copy; what is here is empty or damaged."""
     number: int = 0
     """CLAIM: the number to create."""
+    group_name: str = ""
+    """JOIN and BOOTSTRAP: the group's UUID."""
 
 
 @dataclass(frozen=True)
@@ -96,12 +103,13 @@ class Token:
 
 @dataclass(frozen=True)
 class Claim:
-    """The claim with the greatest number. `age` in seconds by AWS's clock."""
+    """The claim with the greatest number. `age` in seconds by AWS's clock, `group_name` of the group that it begins."""
 
     number: int
     server: str
     done: bool
     age: float
+    group_name: str
 
 
 @dataclass(frozen=True)
@@ -216,7 +224,8 @@ def _join(seen: Observation, local: DatabaseState, group: tuple[DatabaseState, .
             "Save them if they matter, then empty its data directory: it will be cloned",
         )
     seeds = tuple(sorted(members - {seen.me}))
-    return Action(Kind.JOIN, f"joining {', '.join(seeds)}", seeds=seeds, clone=not local.holds)
+    name = group[0].group_name
+    return Action(Kind.JOIN, f"joining {', '.join(seeds)}", seeds=seeds, clone=not local.holds, group_name=name)
 
 
 def _outage(seen: Observation, local: DatabaseState) -> Action:
@@ -272,10 +281,17 @@ def _doubt(
 
 
 def _gone(witnesses: Mapping[str, DatabaseState]) -> list[str]:
-    """Members of the newest known view that are no witnesses, when those that are make no majority of it."""
-    newest = max((state.view for state in witnesses.values()), key=lambda view: view.age, default=View())
+    """Members of the newest known view without whom nobody knows what was acknowledged; none when all is known.
+
+    They are no witnesses, and those that are make no majority of the view, or the primary is among the missing.
+    """
+    views = [state.view for state in witnesses.values()]
+    newest = max(views, key=lambda view: view.age, default=View())
     gone = sorted(set(newest.members) - set(witnesses))
-    return gone if len(gone) * 2 >= len(newest.members) else []
+    if len(gone) * 2 >= len(newest.members):
+        return gone
+    primaries = {view.primary for view in views if view.id == newest.id}
+    return [name for name in gone if name in primaries]
 
 
 def _superset(state: DatabaseState, others: Mapping[str, DatabaseState]) -> bool:
@@ -295,5 +311,5 @@ def _lead(seen: Observation, reason: str) -> Action:
     if claim is None or claim.done or claim.age >= CLAIM_EXPIRES:
         return Action(Kind.CLAIM, reason, number=claim.number + 1 if claim else 1)
     if claim.server == seen.me and claim.age < CLAIM_HOLDS:
-        return Action(Kind.BOOTSTRAP, reason)
+        return Action(Kind.BOOTSTRAP, reason, group_name=claim.group_name)
     return Action(Kind.WAIT, f"claim {claim.number} of {claim.server} to lead is {claim.age:.0f} s old, not done")

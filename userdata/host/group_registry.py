@@ -1,10 +1,11 @@
 """The one-shot token and the numbered claims in SSM Parameter Store: the group's only arbiter outside itself.
 
-Below `group_parameters` of database.json (/tripod/{stack}/group), each {"server", "group_name", "at"}:
+Below `group_parameters` of database.json (/tripod/{stack}/group), each {"server", "at"}:
 
 - `initialised`: the token, created once in the life of a stack by whoever may bootstrap its group.
 - `complete`: a majority of the members holds the group's data.
-- `claims/{n}`: created before each time that a group is led; `done/{n}` when that group has a majority.
+- `claims/{n}`: created before each time that a group is led, with the "group_name" that it will have, a UUID that was
+  never used before; `done/{n}` when that group has a majority.
 
 All are created without Overwrite, which is atomic, and none is ever changed; a stale read only makes a creation
 fail. Needs ssm:PutParameter on /tripod/{stack}/group/* and ssm:GetParametersByPath on /tripod/{stack}/group.
@@ -13,6 +14,7 @@ fail. Needs ssm:PutParameter on /tripod/{stack}/group/* and ssm:GetParametersByP
 from __future__ import annotations
 
 import json
+import uuid
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import Any
@@ -33,10 +35,9 @@ RegistryError = (BotoCoreError, ClientError, ValueError, KeyError)
 class ParameterStore:
     """Reads and creates the group's parameters."""
 
-    def __init__(self, path: str, server: str, group_name: str, region: str, client: Any = None) -> None:
+    def __init__(self, path: str, server: str, region: str, client: Any = None) -> None:
         self._path = path
         self._server = server
-        self._group_name = group_name
         self._ssm = client or boto3.client("ssm", region_name=region, config=_TIMEOUTS)
 
     def read(self) -> Registry:
@@ -53,8 +54,10 @@ class ParameterStore:
         token = Token(found["initialised"]["server"], "complete" in found) if "initialised" in found else None
         number = max((int(name.removeprefix("claims/")) for name in found if name.startswith("claims/")), default=0)
         name = f"claims/{number}"
-        claim = Claim(number, found[name]["server"], f"done/{number}" in found, ages[name]) if number else None
-        return Registry(token, claim)
+        if not number:
+            return Registry(token)
+        done, holder, group_name = f"done/{number}" in found, found[name]["server"], found[name]["group_name"]
+        return Registry(token, Claim(number, holder, done, ages[name], group_name))
 
     def create_token(self) -> bool:
         """Whether this server created it; False when it exists."""
@@ -62,7 +65,7 @@ class ParameterStore:
 
     def create_claim(self, number: int) -> bool:
         """Whether this server created it; False when it exists."""
-        return self._create(f"claims/{number}")
+        return self._create(f"claims/{number}", group_name=str(uuid.uuid4()))
 
     def complete(self, registry: Registry) -> None:
         """A majority holds the data: say so of the token and of the latest claim, where nobody has yet."""
@@ -71,10 +74,9 @@ class ParameterStore:
         if registry.claim and not registry.claim.done:
             self._create(f"done/{registry.claim.number}")
 
-    def _create(self, name: str) -> bool:
+    def _create(self, name: str, **more: str) -> bool:
         at = datetime.now(UTC).isoformat(timespec="seconds")
-        value = {"server": self._server, "group_name": self._group_name, "at": at}
-        text = json.dumps(value, sort_keys=True)
+        text = json.dumps({"server": self._server, "at": at, **more}, sort_keys=True)
         try:
             self._ssm.put_parameter(Name=f"{self._path}/{name}", Value=text, Type="String", Overwrite=False)
         except self._ssm.exceptions.ParameterAlreadyExists:

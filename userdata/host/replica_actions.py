@@ -38,7 +38,7 @@ def carry_out(action: Action, database: Database) -> None:
             _clone(connection, database, action.member)
         elif action.kind is Kind.FOLLOW:
             _stop(connection)
-            _follow(connection, database, action.member)
+            _follow(connection, database, action)
 
 
 def _stop(connection: Connection) -> None:
@@ -65,7 +65,7 @@ def _clone(connection: Connection, database: Database, donor: str) -> None:
             raise
 
 
-def _follow(connection: Connection, database: Database, source: str) -> None:
+def _follow(connection: Connection, database: Database, action: Action) -> None:
     """The channel with its list of sources, which MySQL then keeps like the group's membership."""
     for row in connection.rows(
         "SELECT managed_name FROM performance_schema.replication_asynchronous_connection_failover_managed"
@@ -82,10 +82,10 @@ def _follow(connection: Connection, database: Database, source: str) -> None:
         " SOURCE_SSL = 1, SOURCE_SSL_CA = %s, SOURCE_SSL_VERIFY_SERVER_CERT = 1,"
         f" SOURCE_CONNECT_RETRY = 1, SOURCE_RETRY_COUNT = 3, SOURCE_HEARTBEAT_PERIOD = {HEARTBEAT}"
         f" FOR CHANNEL '{CHANNEL}'",
-        (source, database.mysql_port, database.password("replication"), database.ca_file),
+        (action.member, database.mysql_port, database.password("replication"), database.ca_file),
     )
     connection.rows(
         "SELECT asynchronous_connection_failover_add_managed(%s, 'GroupReplication', %s, %s, %s, '', %s, %s)",
-        (CHANNEL, database.group_name, source, database.mysql_port, WEIGHT_PRIMARY, WEIGHT_SECONDARY),
+        (CHANNEL, action.group_name, action.member, database.mysql_port, WEIGHT_PRIMARY, WEIGHT_SECONDARY),
     )
     connection.run(f"START REPLICA FOR CHANNEL '{CHANNEL}'")

@@ -43,6 +43,8 @@ class Action:
     reason: str
     member: str = ""
     """CLONE: the donor; FOLLOW: the first source."""
+    group_name: str = ""
+    """FOLLOW: the group, by `group_replication_group_name`."""
 
 
 @dataclass(frozen=True)
@@ -77,7 +79,9 @@ def decide(seen: Observation) -> Action:
                 f"this server holds transactions that the group never had: {errant}; it must not follow. "
                 "Save them if they matter, then empty its data directory: it will be cloned",
             )
-    if local.following:
+    # After an outage of all members the group has another name, and MySQL would follow none of them.
+    renamed = bool(group) and local.group_name not in ("", group[0].group_name)
+    if local.following and not renamed:
         return Action(Kind.STAY, f"following {local.source}")
     if not group:
         return Action(Kind.WAIT, "no member of a healthy group answers")
@@ -87,11 +91,11 @@ def decide(seen: Observation) -> Action:
     if local.errno in _UNREADABLE and "purged" in local.error:
         donor = _donor(group)
         return Action(Kind.CLONE, f"away for longer than the binary logs reach; taking a copy of {donor}", donor)
-    if local.running and local.errno != _DENIED and seen.connecting < CONNECTING_LIMIT:
+    if local.running and not renamed and local.errno != _DENIED and seen.connecting < CONNECTING_LIMIT:
         return Action(Kind.WAIT, f"looking for a source: {local.error or 'connecting'}")
     primary = group[0].primary or group[0].server
     why = f" ({local.error})" if local.error else ""
-    return Action(Kind.FOLLOW, f"following the group, first {primary}{why}", primary)
+    return Action(Kind.FOLLOW, f"following the group, first {primary}{why}", primary, group[0].group_name)
 
 
 def _held(group: list[DatabaseState]) -> GtidSet:

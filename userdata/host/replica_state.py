@@ -18,6 +18,8 @@ SELECT @@global.super_read_only AS read_only, @@global.gtid_executed AS executed
   c.last_error_number AS receiver_errno, c.last_error_message AS receiver_error,
   (SELECT host FROM performance_schema.replication_connection_configuration
     WHERE channel_name = 'from_group') AS source,
+  (SELECT MAX(managed_name) FROM performance_schema.replication_asynchronous_connection_failover_managed
+    WHERE channel_name = 'from_group') AS group_name,
   (SELECT service_state FROM performance_schema.replication_applier_status
     WHERE channel_name = 'from_group') AS applier,
   (SELECT MAX(last_error_message) FROM performance_schema.replication_applier_status_by_worker
@@ -48,6 +50,8 @@ class ReplicaState:
     applier: str = "OFF"
     source: str = ""
     """The member that it follows, by name; empty before it follows any."""
+    group_name: str = ""
+    """The group that it follows (`group_replication_group_name` of its members); empty before it follows any."""
     errno: int = 0
     """MySQL's number of the receiver's last error, 0 for none."""
     error: str = ""
@@ -101,6 +105,7 @@ def observe_replica(connection: Connection, database: Database) -> ReplicaState:
         receiver=row["receiver"] or "OFF",
         applier=row["applier"] or "OFF",
         source=row["source"] or "",
+        group_name=row["group_name"] or "",
         errno=int(row["receiver_errno"] or 0),
         error=row["applier_error"] or row["receiver_error"] or "",
         super_read_only=bool(row["read_only"]),

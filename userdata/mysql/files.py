@@ -77,7 +77,6 @@ def facts(topology: Topology, server: Server) -> dict[str, Any]:
             {"name": member.name, "address": str(member.address), "server_id": member.server_id}
             for member in topology.databases
         ],
-        "group_name": topology.group_name,
         "preferred_primary": topology.preferred_primary,
         "group_parameters": names.group_token_parameter(topology.stack).rpartition("/")[0],
         "mysql_port": ports.MYSQL,
@@ -100,7 +99,6 @@ def _values(topology: Topology, server: Server) -> dict[str, Any]:
         "read_replica": server.has(Role.READ_REPLICA),
         "address": server.address,
         "network": topology.network_cidr,
-        "group_name": topology.group_name,
         "port": ports.MYSQL,
         "group_port": ports.GROUP_REPLICATION,
         "role_check_port": ports.ROLE_CHECK,
