@@ -15,13 +15,14 @@ import sys
 import tarfile
 from collections.abc import Sequence
 from pathlib import Path
-from typing import IO, Any, cast
+from typing import IO, Any
 from urllib.error import URLError
 from urllib.parse import urlsplit
 from urllib.request import urlopen
 
 from botocore.exceptions import BotoCoreError, ClientError
 
+from .aws import Client
 from .errors import EXIT_BUNDLE, StepError
 from .identity import PATH, Identity
 from .system import System
@@ -92,9 +93,7 @@ def main(arguments: Sequence[str]) -> int:
         identity = Identity.load(system.path(PATH))
         server = identity.server
         facts = json.loads(facts_file.read_text())
-        import boto3  # noqa: PLC0415
-
-        s3 = cast("Any", boto3).client("s3", region_name=identity.region)
+        s3 = Client("s3", identity.region)
         print(f"{server}: {provide(system, facts['artifact'], facts['sha256'], s3)}")
     except StepError as error:
         print(error.line(server), file=sys.stderr)

@@ -17,11 +17,10 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-import boto3
 import pymysql
-from botocore.config import Config
 
 from . import backup, backup_drill, backup_replace, backup_restore, binlog_ship
+from .aws import Client
 from .backup_plan import Target, moment_text, plan
 from .backup_store import BackupError, Store, StoreError, bucket_of
 from .binlog_ship import LOOK_SECONDS, Shipper
@@ -240,8 +239,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     job = Job(options.job)
     try:
         identity, database = Identity.load(Path(PATH)), Database.load()
-        config = Config(connect_timeout=5, read_timeout=60, retries={"max_attempts": 5, "mode": "standard"})
-        store = Store(bucket_of(identity), boto3.client("s3", region_name=identity.region, config=config))
+        retries = {"max_attempts": 5, "mode": "standard"}
+        s3 = Client("s3", identity.region, connect_timeout=5, read_timeout=60, retries=retries)
+        store = Store(bucket_of(identity), s3)
         if options.command == "ship":
             _ship(store, database)
         result = run(options, store, database, job)
