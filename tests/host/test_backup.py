@@ -1,9 +1,11 @@
-"""Backups: the choice of what to restore, streams with digests, and what mysqlbinlog's text says."""
+"""Backups: the choice of what to restore, and streams with digests."""
 
 from __future__ import annotations
 
 import io
 from dataclasses import replace
+from pathlib import Path
+from types import SimpleNamespace
 
 import boto3
 import pytest
@@ -12,10 +14,11 @@ from hypothesis import strategies as st
 from moto import mock_aws
 
 from topology import names
-from userdata.host.backup_plan import Backup, Target, plan
+from userdata.host import backup_restore, binlog
+from userdata.host.backup_plan import Backup, Plan, Target, plan
 from userdata.host.backup_restore import wanted
 from userdata.host.backup_store import BackupError, Store, Stored, bucket_of
-from userdata.host.binlog import Content, ShippedLog, Transaction, parse
+from userdata.host.binlog import ShippedLog, Take, Transaction
 from userdata.host.gtid import GtidSet
 from userdata.host.identity import Identity
 
@@ -48,6 +51,12 @@ def log(server: str, number: int, previous: str, own: str) -> ShippedLog:
 BACKUPS = [backup("old", "1-10", 100), backup("new", "1-30", 300)]
 LOGS = [log("server-1", n, f"1-{n * 10}", f"{n * 10 + 1}-{n * 10 + 10}") for n in range(1, 6)]
 ALL = {one.stored.key for one in LOGS}
+
+
+def included(file: dict[int, int], target: Target) -> list[int]:
+    """Those of a file's transactions (number to time, in their order) that the target wants."""
+    wants = wanted(gtids(":".join(map(str, file))), target)
+    return [number for number, at in file.items() if wants(Transaction(f"{UUID}:{number}", at))]
 
 
 def chosen(target: Target, logs=LOGS, present=ALL) -> tuple[str, list[int]]:
@@ -118,8 +127,7 @@ def test_an_exact_set_takes_a_backup_within_it_and_what_lacks():
     assert chosen(Target(exactly=gtids("1-45"))) == ("new", [3, 4])
     assert chosen(Target(exactly=gtids("1-30"))) == ("new", [])
     assert chosen(Target(exactly=gtids("1-29"))) == ("old", [1, 2]), "the new backup holds more than that"
-    content = Content(gtids("1-30"), tuple(Transaction(f"{UUID}:{n}", n) for n in (31, 33, 32)))
-    assert [one.at for one in wanted(content, Target(exactly=gtids("1-31:33")))] == [31, 33]
+    assert included({31: 1, 33: 2, 32: 3}, Target(exactly=gtids("1-31:33"))) == [31, 33]
     with pytest.raises(BackupError, match=f"{UUID}:61-62"):
         chosen(Target(exactly=gtids("1-62")))
     with pytest.raises(BackupError, match="binlog"):
@@ -188,38 +196,34 @@ def test_a_plan_reaches_the_moment_or_is_refused(lost: set[int], moment: int):
 
 
 def test_only_what_was_committed_by_then_is_wanted():
-    content = Content(gtids("1-2"), tuple(Transaction(f"{UUID}:{n}", at) for n, at in ((3, 30), (4, 50), (5, 40))))
-    assert [one.gtid[-1] for one in wanted(content, Target(moment=40))] == ["3", "5"]
-    assert [one.gtid[-1] for one in wanted(content, Target(gtid=gtids("4")))] == ["3", "4"]
-    assert len(wanted(content, Target())) == 3
+    file = {3: 30, 4: 50, 5: 40}
+    assert included(file, Target(moment=40)) == [3, 5]
+    assert included(file, Target(gtid=gtids("4"))) == [3, 4]
+    assert included(file, Target(gtid=gtids("9"))) == [3, 4, 5], "it is in a later file"
+    assert included(file, Target()) == [3, 4, 5]
 
 
-TEXT = f"""#261124 10:00:00 server id 1  end_log_pos 127 CRC32 0x1 \tStart: binlog v 4, server v 9.7.4 created
-#261124 10:00:00 server id 1  end_log_pos 197 CRC32 0x2 \tPrevious-GTIDs
-# {UUID}:1-5:1000001-1000003,
-# 7f2a0d0e-6f0e-4f57-9d1b-7a7b5f6d3c11:1
-# at 197
-#261124 10:00:01 server id 1  end_log_pos 276 CRC32 0x3 \tGTID\tlast_committed=0\tsequence_number=1\t\
-rbr_only=yes\toriginal_committed_timestamp=1795514401000123\timmediate_commit_timestamp=1795514401000999\t\
-transaction_length=300
-SET @@SESSION.GTID_NEXT= '{UUID}:6'/*!*/;
-#261124 10:00:01 server id 1  end_log_pos 350 CRC32 0x4 \tQuery\tthread_id=1\texec_time=0
-INSERT INTO t VALUES ('
-SET @@SESSION.GTID_NEXT= '{UUID}:666'/*!*/;
-')
-#261124 10:00:02 server id 1  end_log_pos 400 CRC32 0x5 \tGTID\tlast_committed=1\tsequence_number=2\t\
-rbr_only=no\toriginal_committed_timestamp=0\timmediate_commit_timestamp=1795514402000000\ttransaction_length=9
-SET @@SESSION.GTID_NEXT= '{UUID}:7'/*!*/;
-"""
+def test_what_is_applied_is_what_the_files_have_and_the_target_wants(monkeypatch: pytest.MonkeyPatch):
+    """Files of two members overlap, one has a write of its own, and the backup holds the first transactions."""
+    files = {"a": [(31, 310), (29, 290), (33, 305)], "b": [(33, 305), (32, 320), (34, 340)]}
+    own = Transaction(f"{OUTSIDE}:1", 300)
 
+    def scan(path: Path, take: Take) -> GtidSet:
+        for number, at in files[path.name]:
+            take(Transaction(f"{UUID}:{number}", at))
+        take(own)
+        return GtidSet()
 
-def test_the_text_of_mysqlbinlog_is_read():
-    content = parse(TEXT.splitlines(keepends=True))
-    assert str(content.previous) == f"{UUID}:1-5:1000001-1000003,7f2a0d0e-6f0e-4f57-9d1b-7a7b5f6d3c11:1"
-    assert content.transactions == (
-        Transaction(f"{UUID}:6", 1795514401000123),
-        Transaction(f"{UUID}:7", 1795514402000000),
-    )
+    ran: list[GtidSet] = []
+    monkeypatch.setattr(binlog, "scan", scan)
+    monkeypatch.setattr(backup_restore, "_run", lambda files, wants, scratch: ran.append(wants))
+    holds = iter((gtids("1-30"), gtids("1-33")))
+    scratch = SimpleNamespace(executed=lambda: next(holds))
+    logs = (log("server-1", 1, "1-28", "29-33"), log("server-2", 1, "1-31", "32-34"))
+    made = Plan(BACKUPS[1], logs, GtidSet.parse(own.gtid))
+    last = backup_restore._apply(made, [Path("a"), Path("b")], scratch, Target(moment=320), lambda _: None)
+    assert ran == [gtids("31-33")]
+    assert last == Transaction(f"{UUID}:32", 320)
 
 
 def test_the_bucket_has_one_name_everywhere():

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
+from contextlib import suppress
 from types import SimpleNamespace
 
 import pytest
 
 from tests.host.states import NAMES, offline, online
-from userdata.host import group, group_actions
+from userdata.host import backup_mysqld, backup_replace, group, group_actions
 from userdata.host.group_decision import Action, Kind
 from userdata.host.system import Result
 
@@ -66,3 +68,86 @@ def test_starting_anew_is_to_kill_and_says_when_it_cannot(monkeypatch):
     with pytest.raises(OSError, match="Failed to kill"):
         group_actions.carry_out(Action(Kind.RESTART, "so"), FACTS)
     assert asked == [("systemctl", "kill", "--signal=SIGKILL", "mysql.service")]
+
+
+class Primary:
+    """A primary, alone at first, and its mysqld; `daemon` starts the program that watches it."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, tmp_path) -> None:
+        self.facts = SimpleNamespace(**{**vars(FACTS), "server": "server-1"})
+        self.members = "1"
+        self.read_only = False
+        self.killed = False
+        monkeypatch.setattr(group, "STATE", tmp_path / "state.json")
+        monkeypatch.setattr(group, "read_view", lambda: None)
+        monkeypatch.setattr(group, "write_view", lambda _: None)
+        monkeypatch.setattr(group, "ask_peers", lambda _: {})
+        monkeypatch.setattr(group, "carry_out", self.carry_out)
+
+    def daemon(self) -> group.Group:
+        found = group.Group(lambda: self.facts)
+        found._mysqld = SimpleNamespace(look=self.look, connection=None, read_renewed_certificates=lambda: None)
+        return found
+
+    def look(self, *_: object):
+        return online("server-1", "server-1", {self.members: "ONLINE"}, super_read_only=self.read_only)
+
+    def carry_out(self, action: Action, *_: object) -> None:
+        self.read_only = action.kind is Kind.FENCE
+        if self.killed:
+            raise SystemExit
+
+
+@pytest.mark.parametrize("killed", [False, True], ids=["afterwards", "while it fences"])
+def test_a_fence_is_lifted_by_a_daemon_that_was_started_anew(monkeypatch, tmp_path, killed):
+    primary = Primary(monkeypatch, tmp_path)
+    primary.killed = killed
+    with suppress(SystemExit):
+        primary.daemon().step()
+    assert primary.read_only
+    primary.killed, primary.members = False, "12"
+    again = primary.daemon()
+    again.step()
+    assert not primary.read_only
+    again.step()
+    assert json.loads((tmp_path / "state.json").read_text())["fenced"] is False
+
+
+def test_a_fence_that_failed_is_not_lifted_from_an_operators_own(monkeypatch, tmp_path):
+    primary = Primary(monkeypatch, tmp_path)
+    monkeypatch.setattr(group, "carry_out", lambda *_: (_ for _ in ()).throw(OSError("a lock")))
+    found = primary.daemon()
+    found.step()
+    primary.members = "12"
+    found.step()
+    primary.read_only = True
+    found.step()
+    assert primary.read_only
+
+
+@pytest.mark.parametrize("runs, there", [(True, True), (True, False), (False, True)])
+def test_leading_is_permitted_where_the_daemon_runs_and_else_refused_in_words(
+    monkeypatch, tmp_path, capsys, runs, there
+):
+    force = tmp_path / "run/lead"
+    if there:
+        force.parent.mkdir()
+    monkeypatch.setattr(group, "FORCE", force)
+    monkeypatch.setattr(group, "run", lambda *_, **__: Result(0 if runs else 3))
+    code = group.main(["lead", "--accept-loss"])
+    told = capsys.readouterr()
+    assert (code, force.exists()) == ((0, True) if runs and there else (1, False))
+    assert ("systemctl restart tripod-group.service" in told.err) is (code == 1)
+
+
+def test_data_that_are_put_aside_take_the_permission_to_lead_with_them(monkeypatch, tmp_path):
+    force = tmp_path / "lead"
+    force.touch()
+    (tmp_path / "data").mkdir()
+    monkeypatch.setattr(backup_replace, "FORCE", force)
+    monkeypatch.setattr(backup_replace, "DATA", tmp_path / "data")
+    monkeypatch.setattr(backup_replace, "VIEW_PATH", tmp_path / "view.json")
+    monkeypatch.setattr(backup_mysqld, "DIRECTORY", tmp_path / "backup")
+    monkeypatch.setattr(backup_replace, "stop", lambda: None)
+    backup_replace.discard(FACTS)
+    assert not force.exists()

@@ -120,10 +120,19 @@ def test_it_tries_again_until_it_is_accepted(fault: Exception, tmp_path: Path) -
     assert "delivers again" in last
 
 
-def test_a_client_without_credentials_is_made_anew() -> None:
-    bench = Bench(Logs(NoCredentialsError(), NoCredentialsError()))
+def test_credentials_are_looked_for_again() -> None:
+    bench = Bench(Logs())
+    missing = [NoCredentialsError(), NoCredentialsError()]
+
+    def connect() -> Any:
+        if missing:
+            raise missing.pop()
+        return bench.logs
+
+    bench.delivery.connect = connect
     bench.deliver("a")
-    assert bench.connected == 3
+    assert bench.logs.accepted == ["a"]
+    assert len(bench.waited) == 2
 
 
 def test_a_group_that_comes_later(emulated: Any) -> None:

@@ -230,6 +230,24 @@ def test_applying_again_changes_nothing(stack: Stack) -> None:
     stack.wait_healthy()
 
 
+def test_a_fence_is_lifted_after_its_daemon_was_restarted(stack: Stack) -> None:
+    """A primary that is left alone takes no writes; that it fenced itself must outlive a restart of the daemon."""
+    primary, replicas = stack.primary(), stack.replicas()
+    for server in replicas:
+        stack.exec(server, "systemctl", "stop", "mysql.service")
+    wait_until("it is fenced", lambda: stack.member(primary).super_read_only, timeout=60, details=stack.journals)
+    stack.exec(primary, "systemctl", "stop", "tripod-group.service")
+    lead = ("env", "PYTHONPATH=/usr/local/lib/tripod", "python3", "-m", "host.group", "lead", "--accept-loss")
+    refused = stack.exec(primary, *lead, check=False)
+    assert "does not run on this server" in refused.stderr
+    stack.exec(primary, "systemctl", "start", "tripod-group.service")
+    for server in replicas:
+        stack.exec(server, "systemctl", "start", "mysql.service")
+    stack.wait_whole()
+    stack.wait_healthy()
+    assert not stack.member(stack.primary()).super_read_only
+
+
 def test_a_write_while_mysqld_is_frozen_is_refused_or_late_but_never_lost(stack: Stack, site: str) -> None:
     """A connection to the primary that hangs must not hang the site for ever."""
     primary, replicas = stack.primary(), stack.replicas()

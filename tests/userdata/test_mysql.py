@@ -208,6 +208,12 @@ def test_a_stop_leaves_the_group_first():
     assert "ExecStop=+/usr/bin/python3 -m host.database_stop" in texts(preset("reference"), "server-1")[DROP_IN]
 
 
+def test_the_groups_memory_outlives_a_stop_of_its_daemon():
+    """Else it would not lift its own fence, and an operator's permission to lead would be gone."""
+    unit = texts(preset("reference"), "server-1")[f"{paths.SYSTEMD}/tripod-group.service"]
+    assert "RuntimeDirectoryPreserve=yes" in unit.splitlines()
+
+
 @pytest.mark.native
 def test_a_blank_data_directory_is_initialised(tmp_path):
     image = Image(find(), tmp_path)

@@ -8,21 +8,18 @@ import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, cast
 
 from . import apply, boot, lock, ready, state, status, volume
+from .aws import Client
 from .errors import StepError
 from .identity import PATH, Identity
 from .system import System
 
 
-def client(service: str, identity: Identity) -> Any:
-    """A boto3 client that gives up in time for a deadline of its caller."""
-    import boto3  # noqa: PLC0415  half a second that `tripod status` does not need
-    from botocore.config import Config  # noqa: PLC0415
-
-    config = Config(connect_timeout=5, read_timeout=20, retries={"max_attempts": 5, "mode": "standard"})
-    return cast("Any", boto3).client(service, region_name=identity.region, config=config)
+def client(service: str, identity: Identity) -> Client:
+    """A client that gives up in time for a deadline of its caller."""
+    retries = {"max_attempts": 5, "mode": "standard"}
+    return Client(service, identity.region, connect_timeout=5, read_timeout=20, retries=retries)
 
 
 def hand_over(staging: Path, expect: str, descriptor: int) -> None:

@@ -2,7 +2,7 @@
 
 Runs twice: as the check of a bundle (with the staged facts, before anything that runs is touched), and before the
 application starts (ExecStartPre). An artifact that is there already is not fetched again, so a restart needs neither
-S3 nor the web.
+S3 nor the web. A new one stays beside the one that runs, which it follows; older ones go.
 """
 
 from __future__ import annotations
@@ -13,15 +13,16 @@ import os
 import shutil
 import sys
 import tarfile
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
-from typing import IO, Any, cast
+from typing import IO, Any
 from urllib.error import URLError
 from urllib.parse import urlsplit
 from urllib.request import urlopen
 
 from botocore.exceptions import BotoCoreError, ClientError
 
+from .aws import Client
 from .errors import EXIT_BUNDLE, StepError
 from .identity import PATH, Identity
 from .system import System
@@ -32,6 +33,30 @@ HTTP_SECONDS = 60.0
 CHUNK = 1 << 20
 
 _MEND = "mend the configuration key `application` and run `pulumi up`"
+
+
+def stage(system: System, facts: Mapping[str, str], s3: Any) -> Path:
+    """Provide what staged `facts` name, and keep only that and what runs. Raises what `provide` raises."""
+    target = provide(system, facts["artifact"], facts["sha256"], s3)
+    applied = system.path(FACTS)
+    running = json.loads(applied.read_text())["sha256"] if applied.exists() else None
+    if running != facts["sha256"]:
+        _prune(system.path(PLACE), {facts["sha256"], running})
+    return target
+
+
+def _prune(place: Path, keep: Collection[str | None]) -> None:
+    """Remove other artifacts, and what downloads left that were cut off. A full disk is worse than one that stays."""
+    for entry in sorted(place.iterdir()):
+        if entry.name.removeprefix(".").removesuffix(".tar.gz") in keep:
+            continue
+        try:
+            if entry.is_dir():
+                shutil.rmtree(entry)
+            else:
+                entry.unlink()
+        except OSError as error:
+            print(f"{entry} cannot be removed and takes room: {error}", file=sys.stderr)
 
 
 def provide(system: System, artifact: str, sha256: str, s3: Any) -> Path:
@@ -92,10 +117,9 @@ def main(arguments: Sequence[str]) -> int:
         identity = Identity.load(system.path(PATH))
         server = identity.server
         facts = json.loads(facts_file.read_text())
-        import boto3  # noqa: PLC0415
-
-        s3 = cast("Any", boto3).client("s3", region_name=identity.region)
-        print(f"{server}: {provide(system, facts['artifact'], facts['sha256'], s3)}")
+        s3 = Client("s3", identity.region)
+        place = stage(system, facts, s3) if arguments else provide(system, facts["artifact"], facts["sha256"], s3)
+        print(f"{server}: {place}")
     except StepError as error:
         print(error.line(server), file=sys.stderr)
         return error.code

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import ssl
 import subprocess
 import time
@@ -25,6 +26,10 @@ CLONE_SECONDS = 6 * 3600.0
 # A try at a backup does nothing when there is one that is younger than this.
 NIGHT_SECONDS = 12 * 3600.0
 DATA = Path("/var/lib/mysql")
+# How long a clone that is ended may take to undo what it did.
+UNDO_SECONDS = 30.0
+
+log = logging.getLogger("tripod-backup")
 
 _TURN = """
 SELECT member_host FROM performance_schema.replication_group_members
@@ -105,7 +110,24 @@ def _clone(database: Database, directory: str) -> None:
         autocommit=True,
     )
     with closing(connection), connection.cursor() as cursor:
-        cursor.execute("CLONE LOCAL DATA DIRECTORY = %s", (directory,))
+        try:
+            cursor.execute("CLONE LOCAL DATA DIRECTORY = %s", (directory,))
+        except SystemExit:
+            _end(connection.thread_id())
+            raise
+
+
+def _end(thread: int) -> None:
+    """End the statement of a connection: mysqld would copy on, into a directory that is about to be removed."""
+    there = "SELECT 1 FROM performance_schema.threads WHERE processlist_id = %s"
+    deadline = time.monotonic() + UNDO_SECONDS
+    try:
+        with Connection(seconds=UNDO_SECONDS) as connection:
+            connection.run("KILL %s", (thread,))
+            while connection.rows(there, (thread,)) and time.monotonic() < deadline:
+                time.sleep(0.1)
+    except (pymysql.MySQLError, OSError) as error:
+        log.warning("the clone could not be ended: %s", error)
 
 
 def _send(store: Store, key: str, scratch: backup_mysqld.Scratch) -> Stored:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import json
 import logging
+import signal
 import subprocess
 import sys
 import time
@@ -17,11 +18,10 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-import boto3
 import pymysql
-from botocore.config import Config
 
-from . import backup, backup_drill, backup_replace, backup_restore, binlog_ship
+from . import backup, backup_drill, backup_mysqld, backup_replace, backup_restore, binlog_ship
+from .aws import Client
 from .backup_plan import Target, moment_text, plan
 from .backup_store import BackupError, Store, StoreError, bucket_of
 from .binlog_ship import LOOK_SECONDS, Shipper
@@ -135,6 +135,8 @@ def verify(store: Store, job: Job) -> dict[str, Any]:
 
 
 def _restore(store: Store, options: argparse.Namespace, job: Job) -> dict[str, Any]:
+    if options.name.startswith(backup_mysqld.TEMPORARY):
+        raise BackupError(f"{options.name} would be removed by the next backup; choose another name")
     moment = None
     if options.to:
         at = datetime.fromisoformat(options.to)
@@ -188,6 +190,8 @@ COMMANDS = (
     *("nightly", "weekly", "ship", "flush", "now", "list", "verify", "drill"),
     *("restore", "install", "discard", "start", "lead"),
 )
+# These need room for a copy of the database.
+COPYING = ("nightly", "weekly", "now", "drill", "restore")
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -207,6 +211,8 @@ def _parser() -> argparse.ArgumentParser:
 
 def run(options: argparse.Namespace, store: Store, database: Database, job: Job) -> dict[str, Any]:
     """One command; its result. Raises what `Errors` holds."""
+    if options.command in COPYING:
+        backup_mysqld.tidy()
     match options.command:
         case "nightly":
             return _nightly(store, database, job)
@@ -232,22 +238,34 @@ def run(options: argparse.Namespace, store: Store, database: Database, job: Job)
             return backup_replace.start(lead=other == "lead")
 
 
+def _end(*_: object) -> None:
+    """SIGTERM: end in order, so that no copy of the database is left behind."""
+    # Tidying up is not to be interrupted. A handler, not SIG_IGN: that would pass to the programs it starts.
+    signal.signal(signal.SIGTERM, lambda *_: None)
+    raise SystemExit
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Exit code 0 when it was done."""
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
     logging.getLogger("botocore").setLevel(logging.WARNING)
     options = _parser().parse_args(arguments)
     job = Job(options.job)
+    signal.signal(signal.SIGTERM, _end)
     try:
         identity, database = Identity.load(Path(PATH)), Database.load()
-        config = Config(connect_timeout=5, read_timeout=60, retries={"max_attempts": 5, "mode": "standard"})
-        store = Store(bucket_of(identity), boto3.client("s3", region_name=identity.region, config=config))
+        retries = {"max_attempts": 5, "mode": "standard"}
+        s3 = Client("s3", identity.region, connect_timeout=5, read_timeout=60, retries=retries)
+        store = Store(bucket_of(identity), s3)
         if options.command == "ship":
             _ship(store, database)
         result = run(options, store, database, job)
     except (*Errors, subprocess.CalledProcessError) as error:
         job.report("failed", done=True, error=str(error) or repr(error))
         return 1
+    except SystemExit:
+        job.report("failed", done=True, error="it was told to end (SIGTERM)")
+        return 0 if options.command == "ship" else 1
     job.report("done", done=True, result=result)
     print(json.dumps(result))
     return 0

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import fcntl
+import logging
 import os
 import shutil
 import subprocess
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pymysql
@@ -18,6 +21,9 @@ from .gtid import GtidSet
 DIRECTORY = Path("/var/lib/tripod/backup")
 """On the data volume, where mysqld's AppArmor profile lets it write (userdata/backup)."""
 
+TEMPORARY = ("clone-", "drill-")
+"""How the names of directories begin that are worth nothing when their job has ended."""
+
 PROFILE = Path("/etc/apparmor.d/usr.sbin.mysqld")
 # What of the volume a scratch directory leaves free.
 FREE_FRACTION = 0.05
@@ -25,9 +31,14 @@ FREE_FRACTION = 0.05
 START_SECONDS = 600.0
 STOP_SECONDS = 300.0
 
+log = logging.getLogger("tripod-backup")
+
 
 class Scratch:
-    """One such mysqld on `directory`/data. Root of the operating system is root in it, as on every server."""
+    """One such mysqld on `directory`/data. Root of the operating system is root in it, as on every server.
+
+    The directory is locked until it is removed or this program ends, however that comes.
+    """
 
     def __init__(self, directory: Path, user: str = "mysql") -> None:
         self.directory = directory
@@ -35,6 +46,8 @@ class Scratch:
         self.socket = directory / "mysqld.sock"
         self._user = user
         self._process: subprocess.Popen[bytes] | None = None
+        self._lock = os.open(directory, os.O_RDONLY)
+        fcntl.flock(self._lock, fcntl.LOCK_EX)
 
     def start(self) -> None:
         """Start and wait until it answers. BackupError with the end of its log when it does not."""
@@ -105,6 +118,7 @@ class Scratch:
             self._process.kill()
             self._process.wait()
         shutil.rmtree(self.directory, ignore_errors=True)
+        os.close(self._lock)
 
 
 def size(directory: Path) -> int:
@@ -145,12 +159,54 @@ def make(name: str, needed: int, parent: Path = DIRECTORY) -> Scratch:
     allow()
     shutil.chown(parent, "mysql", "mysql")
     directory = parent / name
+    with _locked(parent):
+        try:
+            directory.mkdir(mode=0o750)
+        except FileExistsError as error:
+            raise BackupError(f"{directory} exists; remove it, or choose another name") from error
+        shutil.chown(directory, "mysql", "mysql")
+        return Scratch(directory)
+
+
+@contextmanager
+def _locked(directory: Path) -> Iterator[None]:
+    """Wait for the lock of `directory` and hold it (flock(2): the kernel lets it go when its holder ends)."""
+    descriptor = os.open(directory, os.O_RDONLY)
     try:
-        directory.mkdir(mode=0o750)
-    except FileExistsError as error:
-        raise BackupError(f"{directory} exists; remove it, or choose another name") from error
-    shutil.chown(directory, "mysql", "mysql")
-    return Scratch(directory)
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def tidy(parent: Path = DIRECTORY) -> None:
+    """Remove the temporary directories of jobs that were killed, by a power cut for one: those that nobody has locked.
+
+    What was restored by name stays, and so does what a running job has. One that cannot be removed is told.
+    """
+    if not parent.is_dir():
+        return
+    with _locked(parent):
+        for directory in sorted(path for path in parent.iterdir() if path.name.startswith(TEMPORARY)):
+            try:
+                if _abandoned(directory):
+                    shutil.rmtree(directory)
+                    log.info("removed %s, left behind by a job that was killed", directory)
+            except FileNotFoundError:
+                continue  # its job ended at this moment
+            except OSError as error:
+                log.warning("%s was left behind by a job that was killed, and stays: %s", directory, error)
+
+
+def _abandoned(directory: Path) -> bool:
+    descriptor = os.open(directory, os.O_RDONLY)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    finally:
+        os.close(descriptor)
+    return True
 
 
 Report = Callable[[str], None]

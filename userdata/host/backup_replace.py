@@ -13,6 +13,7 @@ from . import backup_mysqld
 from .backup_store import BackupError, Store
 from .database import Database
 from .database_state import VIEW_PATH
+from .group import FORCE
 
 # The bind of /var/lib/mysql, on the same mount as scratch directories: a rename, not a copy.
 DATA = Path("/var/lib/tripod/mysql")
@@ -32,6 +33,8 @@ def discard(database: Database) -> dict[str, Any]:
     for entry in DATA.iterdir():
         entry.rename(aside / entry.name)
     VIEW_PATH.unlink(missing_ok=True)
+    # It was given for the data that have just been put aside.
+    FORCE.unlink(missing_ok=True)
     return {"server": database.server, "aside": str(aside)}
 
 

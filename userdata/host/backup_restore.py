@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 import subprocess
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,8 +13,8 @@ from . import backup, backup_mysqld, binlog, binlog_ship
 from .backup_mysqld import Report, Scratch
 from .backup_plan import Plan, Target, moment_text, plan
 from .backup_store import BackupError, Store, Stored
-from .binlog import Content
-from .gtid import GtidSet
+from .binlog import Transaction
+from .gtid import Gathering, GtidSet
 
 # The clients' own limit is 64 MiB, a row event may have a gigabyte.
 PACKET = "--max-allowed-packet=1073741824"
@@ -30,7 +30,7 @@ class Restored:
 
     backup: str
     gtids: GtidSet
-    last: binlog.Transaction | None
+    last: Transaction | None
     seconds: float
     size: int
     """Bytes of the data directory."""
@@ -116,46 +116,49 @@ def _logs(store: Store, chosen: Plan, scratch: Scratch, report: Report) -> list[
     return files
 
 
-def wanted(content: Content, target: Target) -> tuple[binlog.Transaction, ...]:
-    """Those transactions of a file that the target includes."""
-    if target.moment is not None:
-        return tuple(one for one in content.transactions if one.at <= target.moment)
-    if target.gtid is not None:
-        taken: list[binlog.Transaction] = []
-        lacking = target.gtid & content.gtids
-        if not lacking:
-            return content.transactions
-        for one in content.transactions:
-            taken.append(one)
-            lacking -= GtidSet.parse(one.gtid)
-            if not lacking:
-                break
-        return tuple(taken)
-    if target.exactly is not None:
-        return tuple(one for one in content.transactions if GtidSet.parse(one.gtid) <= target.exactly)
-    return content.transactions
+def wanted(gtids: GtidSet, target: Target) -> Callable[[Transaction], bool]:
+    """Tells of each transaction of a file that has `gtids`, asked in their order, whether the target includes it."""
+    moment, exactly = target.moment, target.exactly
+    if moment is not None:
+        return lambda one: one.at <= moment
+    if exactly is not None:
+        return lambda one: GtidSet.parse(one.gtid) <= exactly
+    lacking = target.gtid & gtids if target.gtid is not None else GtidSet()
+    ends = bool(lacking)
+
+    def until(one: Transaction) -> bool:
+        nonlocal lacking
+        if ends and not lacking:
+            return False
+        lacking -= GtidSet.parse(one.gtid)
+        return True
+
+    return until if ends else lambda _: True
 
 
-def _apply(
-    chosen: Plan, files: Sequence[Path], scratch: Scratch, target: Target, report: Report
-) -> binlog.Transaction | None:
-    taken: dict[str, binlog.Transaction] = {}
-    outside = chosen.outside
-    for path in files:
-        for one in wanted(binlog.read(path), target):
-            if not (outside and GtidSet.parse(one.gtid) <= outside):
-                taken[one.gtid] = one
+def _apply(chosen: Plan, files: Sequence[Path], scratch: Scratch, target: Target, report: Report) -> Transaction | None:
+    taken, last, outside = Gathering(), None, chosen.outside
+    for path, shipped in zip(files, chosen.logs, strict=True):
+        included = wanted(shipped.gtids, target)
+
+        def take(one: Transaction, included: Callable[[Transaction], bool] = included) -> None:
+            nonlocal last
+            if included(one) and not (outside and GtidSet.parse(one.gtid) <= outside):
+                taken.add(one.gtid)
+                last = one if last is None or one.at > last.at else last
+
+        binlog.scan(path, take)
     before = scratch.executed()
     if before != chosen.backup.gtids:
         raise BackupError(f"the backup holds {before}, its manifest says {chosen.backup.gtids}")
-    gtids = GtidSet.parse(",".join(taken)) - before
+    gtids = taken.whole() - before
     if gtids:
-        report(f"applying {len(taken)} transactions of {len(files)} binary logs")
+        report(f"applying {gtids.count} transactions of {len(files)} binary logs")
         _run(files, gtids, scratch)
     after = scratch.executed()
     if after != before | gtids:
         raise BackupError(f"the restored database holds {after}, but should hold {before | gtids}")
-    return max((one for one in taken.values()), key=lambda one: one.at, default=None)
+    return last
 
 
 def _run(files: Sequence[Path], gtids: GtidSet, scratch: Scratch) -> None:

@@ -84,9 +84,10 @@ class Shipper:
         content = read(path)
         if after is not None and content.previous | content.gtids != after:
             raise BackupError(f"{path.name} was read as {content.gtids}, but MySQL says {after - content.previous}")
-        if not content.transactions:
+        if not content.gtids:
             return
-        digest = hashlib.sha256(path.read_bytes()).hexdigest()
+        with path.open("rb") as file:
+            digest = hashlib.file_digest(file, "sha256").hexdigest()
         prefix = f"data/{self._store.timeline():04d}/binlogs/{self._server}/{server_uuid}/{path.name}-{digest[:12]}"
         with subprocess.Popen(["zstd", "--quiet", "-3", "--stdout", str(path)], stdout=subprocess.PIPE) as squeezing:
             assert squeezing.stdout is not None  # noqa: S101  a pipe
@@ -96,12 +97,11 @@ class Shipper:
                     raise BackupError(f"zstd ended with {squeezing.returncode} on {path}")
 
             stored = self._store.upload(f"{prefix}.zst", squeezing.stdout, complete)
-        times = [transaction.at for transaction in content.transactions]
         entry = ShippedLog(
-            self._server, server_uuid, path.name, content.previous, content.gtids, min(times), max(times), stored
+            self._server, server_uuid, path.name, content.previous, content.gtids, content.first, content.last, stored
         )
         self._store.write(f"{prefix}.json", entry.to_json())
-        log.info("shipped %s (%d transactions)", path.name, len(times))
+        log.info("shipped %s (%d transactions)", path.name, content.gtids.count)
 
     def _mark(self, path: Path) -> list[int]:
         """Tells a file from another of the same name: a data directory that was made anew begins at 1 again."""

@@ -10,17 +10,17 @@ import json
 import urllib.request
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, cast
+from typing import Any
 
-import boto3
-from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
+
+from .aws import connect
 
 METADATA = "http://169.254.169.254/latest"
 METADATA_SECONDS = 2.0
 
 # One attempt each: the daemon itself decides what to do next, and by then its state may be another.
-_CALLS = Config(connect_timeout=1, read_timeout=3, retries={"total_max_attempts": 1}, tcp_keepalive=True)
+_CALLS = {"connect_timeout": 1, "read_timeout": 3, "retries": {"total_max_attempts": 1}, "tcp_keepalive": True}
 
 
 class AddressError(Exception):
@@ -60,11 +60,6 @@ def instance_id() -> str:
         return str(answer.read().decode())
 
 
-def client(region: str) -> Any:
-    """A boto3 EC2 client; making one takes half a second, so the daemon keeps it."""
-    return cast("Any", boto3).client("ec2", region_name=region, config=_CALLS)
-
-
 class ElasticIp:
     """The one Elastic IP that has all of `tags`. Calls raise AnswerError or SilenceError."""
 
@@ -80,7 +75,8 @@ class ElasticIp:
 
     def warm_up(self) -> None:
         """Make the client and learn the instance's id, so that the first call for an address is only that call."""
-        self._ec2 = self._ec2 or client(self._region)
+        # Making one takes half a second.
+        self._ec2 = self._ec2 or connect("ec2", self._region, **_CALLS)
         self._instance_id = self._instance_id or self._own_id()
 
     def look(self) -> Location:

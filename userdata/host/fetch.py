@@ -80,6 +80,12 @@ def _object(s3: Any, identity: Identity, key: str) -> bytes:
         code = error.response.get("Error", {}).get("Code", "?")
         if code in ("NoSuchKey", "404", "NoSuchBucket"):
             raise StepError("bundle", f"object {where} is missing", _UPLOAD, EXIT_BUNDLE) from error
+        if code in ("AccessDenied", "403"):
+            # S3 says no more to a role that may not list the bucket, and ours may not (S3 API reference, GetObject).
+            problem = f"object {where} is missing, or the instance role may not read it ({code})"
+            raise StepError(
+                "bundle", problem, f"{_UPLOAD}; if it is there, see the role's policy", EXIT_BUNDLE
+            ) from error
         mend = "see that the instance role may read it"
         raise StepError("bundle", f"object {where} cannot be read ({code})", mend, EXIT_BUNDLE) from error
     except BotoCoreError as error:

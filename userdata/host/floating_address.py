@@ -305,11 +305,11 @@ def notify(word: str) -> None:
 
 
 def warm_up(elastic_ip: ElasticIp) -> None:
-    """Make the client before anything depends on it; when that fails, the first look says why."""
+    """Make the client before anything depends on it; when that fails, the first look tries again."""
     try:
         elastic_ip.warm_up()
     except SilenceError as error:
-        log.warning("this instance's id is not known yet: %s", error)
+        log.warning("credentials or this instance's id are not known yet: %s", error)
 
 
 def main() -> int:

@@ -27,6 +27,7 @@ from .group_decision import Action, Kind, Observation, Registry, decide
 from .group_peers import ask_peers
 from .group_registry import ParameterStore, RegistryError
 from .local_mysqld import INTERVAL, LocalError, LocalMysqld, backoff, changed, message, serve, write
+from .system import run
 
 # While something is under way the next step follows at once.
 EAGER = 0.1
@@ -39,6 +40,7 @@ STARTS = (Kind.BOOTSTRAP, Kind.JOIN)
 STATE = Path("/run/tripod-group/state.json")
 FORCE = Path("/run/tripod-group/lead")
 FORCE_SECONDS = 600.0
+UNIT = "tripod-group.service"
 
 log = logging.getLogger("tripod-group")
 
@@ -49,7 +51,7 @@ class Group:
     def __init__(self, facts: Callable[[], Database]) -> None:
         self._facts = facts
         self._view = read_view()
-        self._fenced = bool(read_state().get("fenced"))
+        self._fenced = bool(read_state(STATE).get("fenced"))
         self._mysqld = LocalMysqld(log)
         self._store: ParameterStore | None = None
         self._no_group_since: float | None = None
@@ -144,10 +146,12 @@ class Group:
         elif action.kind is Kind.STAY:
             self._housekeeping(database, seen)
         elif action.kind not in (Kind.WAIT, Kind.REFUSE) and seen.local:
+            if action.kind is Kind.FENCE:
+                # Known before it is done: whatever ends this program in between, somebody lifts the fence.
+                self._remember_fence(action, fenced=True)
             carry_out(action, database)
-            if action.kind in (Kind.FENCE, Kind.UNFENCE):
-                self._fenced = action.kind is Kind.FENCE
-                self._tell(action, again=True)
+            if action.kind is Kind.UNFENCE:
+                self._remember_fence(action, fenced=False)
             if action.kind in STARTS:
                 # Another life of the group: its claim is to be marked done, its accounts to be looked at.
                 self._completed, self._slow_log, self._reconciled = False, None, ()
@@ -174,6 +178,10 @@ class Group:
             store = self._parameters(database)
             store.complete(store.read())
             self._completed = True
+
+    def _remember_fence(self, action: Action, *, fenced: bool) -> None:
+        self._fenced = fenced
+        self._tell(action, again=True)
 
     def _tell(self, action: Action, *, again: bool = False) -> None:
         """The journal hears of every change, the state file of every look that changed something."""
@@ -205,14 +213,28 @@ def _forced() -> bool:
     return FORCE.exists() and time.time() - FORCE.stat().st_mtime < FORCE_SECONDS
 
 
+def lead() -> int:
+    """Permit the daemon to lead with what this server has, for FORCE_SECONDS; the exit code."""
+    problem = "" if run(["systemctl", "is-active", "--quiet", UNIT]).ok else "it does not run on this server"
+    try:
+        if not problem:
+            FORCE.touch()
+    except OSError as error:
+        problem = str(error)
+    if problem:
+        mend = f"`systemctl restart {UNIT}`, then type this again"
+        print(f"{UNIT} was not told to lead ({problem}): {mend}", file=sys.stderr)
+        return 1
+    print(f"this server leads when no group is seen within {FORCE_SECONDS / 60:g} minutes; see tripod status")
+    return 0
+
+
 def main(arguments: list[str]) -> int:
     """The daemon, or `lead --accept-loss`."""
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stdout)
     logging.getLogger("botocore").setLevel(logging.WARNING)
     if arguments == ["lead", "--accept-loss"]:
-        FORCE.touch()
-        print(f"this server leads when no group is seen within {FORCE_SECONDS / 60:g} minutes; see tripod status")
-        return 0
+        return lead()
     if arguments:
         print("usage: python3 -m host.group [lead --accept-loss]", file=sys.stderr)
         return 2

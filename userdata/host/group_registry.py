@@ -19,14 +19,13 @@ from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import Any
 
-import boto3
-from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
+from .aws import Client
 from .group_decision import Claim, Registry, Token
 
 # A daemon that decides once a second must not hang in a call.
-_TIMEOUTS = Config(connect_timeout=3, read_timeout=5, retries={"total_max_attempts": 2})
+_TIMEOUTS = {"connect_timeout": 3, "read_timeout": 5, "retries": {"total_max_attempts": 2}}
 
 RegistryError = (BotoCoreError, ClientError, ValueError, KeyError)
 """What the calls below raise when the parameter store cannot be asked or holds nonsense."""
@@ -38,7 +37,7 @@ class ParameterStore:
     def __init__(self, path: str, server: str, region: str, client: Any = None) -> None:
         self._path = path
         self._server = server
-        self._ssm = client or boto3.client("ssm", region_name=region, config=_TIMEOUTS)
+        self._ssm = client or Client("ssm", region, **_TIMEOUTS)
 
     def read(self) -> Registry:
         """Token and latest claim. A claim's age is by AWS's clock: the answer's date less the claim's."""
@@ -79,7 +78,9 @@ class ParameterStore:
         text = json.dumps({"server": self._server, "at": at, **more}, sort_keys=True)
         try:
             self._ssm.put_parameter(Name=f"{self._path}/{name}", Value=text, Type="String", Overwrite=False)
-        except self._ssm.exceptions.ParameterAlreadyExists:
+        except ClientError as error:
+            if error.response["Error"]["Code"] != "ParameterAlreadyExists":
+                raise
             return False
         return True
 

@@ -16,6 +16,9 @@ _INTERVAL = re.compile(r"^([1-9][0-9]*)(?:-([1-9][0-9]*))?$")
 
 Interval = tuple[int, int]
 
+# So many loose intervals of one source are joined.
+LOOSE = 1000
+
 
 @dataclass(frozen=True)
 class GtidSet:
@@ -58,6 +61,11 @@ class GtidSet:
     def __bool__(self) -> bool:
         return bool(self.intervals)
 
+    @property
+    def count(self) -> int:
+        """How many transactions it has."""
+        return sum(last - first + 1 for intervals in self.intervals.values() for first, last in intervals)
+
     def __or__(self, other: GtidSet) -> GtidSet:
         sources = {*self.intervals, *other.intervals}
         return self._of({s: (*self.intervals.get(s, ()), *other.intervals.get(s, ())) for s in sources})
@@ -75,6 +83,31 @@ class GtidSet:
     def __le__(self, other: GtidSet) -> bool:
         """Whether every transaction of this set is in `other` (MySQL's GTID_SUBSET)."""
         return not self - other
+
+
+class Gathering:
+    """A set that grows transaction by transaction; what it takes is as much as its intervals, not its transactions."""
+
+    def __init__(self) -> None:
+        self._intervals: dict[str, list[Interval]] = {}
+        self._join_at = LOOSE
+
+    def add(self, gtid: str) -> None:
+        """One more, such as "UUID:5" or "UUID:TAG:5". Raises ValueError on anything else, then or at `whole`."""
+        source, _, number = gtid.rpartition(":")
+        own, this = self._intervals.setdefault(source, []), int(number)
+        if own and own[-1][1] + 1 == this:
+            own[-1] = (own[-1][0], this)
+            return
+        own.append((this, this))
+        if len(own) >= self._join_at:
+            # Transactions need not be in the order of their numbers: most gaps close again.
+            own[:] = _joined(own)
+            self._join_at = LOOSE + 2 * len(own)
+
+    def whole(self) -> GtidSet:
+        """What was added."""
+        return GtidSet.parse(",".join(f"{s}:{a}-{b}" for s, those in self._intervals.items() for a, b in those))
 
 
 def _joined(intervals: Iterable[Interval]) -> tuple[Interval, ...]:

@@ -32,8 +32,8 @@ def _code(error: Exception) -> str:
 class Delivery:
     """Delivers to the stream named `stream` of each event's group.
 
-    `connect` makes a boto3 client. `wait` sleeps so many seconds, `say` tells people, `stalled` is a file that is there
-    while events cannot be delivered; its time is when that began.
+    `connect` makes a boto3 client, or raises when it cannot yet. `wait` sleeps so many seconds, `say` tells people,
+    `stalled` is a file that is there while events cannot be delivered; its time is when that began.
     """
 
     connect: Callable[[], Any]
@@ -61,9 +61,6 @@ class Delivery:
                     return
                 if _code(error) == STREAM_MISSING:
                     self._streams.discard(batch[0].group)
-                if isinstance(error, BotoCoreError):
-                    # A client that found no credentials when it was made never looks for them again.
-                    self._logs = None
                 self._stall(error)
                 self.wait(pause * random.uniform(0.5, 1.0))  # noqa: S311  to spread, not to hide
                 pause = min(pause * 2, LONGEST_PAUSE)

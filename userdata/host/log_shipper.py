@@ -16,6 +16,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Protocol, cast
 
+from .aws import connect
 from .errors import StepError
 from .identity import PATH, Identity
 from .log_batch import Event, LineError
@@ -125,12 +126,7 @@ def _events(lines: Iterable[str], delivery: Delivery) -> list[Event]:
 
 def client(identity: Identity) -> Any:
     """A boto3 client that answers well within rsyslog's confirmTimeout; trying again is the delivery's work."""
-    import boto3  # noqa: PLC0415  half a second in which rsyslog can have its first answer
-    from botocore.config import Config  # noqa: PLC0415
-
-    config = Config(connect_timeout=5, read_timeout=10, retries={"total_max_attempts": 1})
-    # A session of its own: boto3's default one remembers that there were no credentials.
-    return cast("Any", boto3).Session().client("logs", region_name=identity.region, config=config)
+    return connect("logs", identity.region, connect_timeout=5, read_timeout=10, retries={"total_max_attempts": 1})
 
 
 def main() -> int:

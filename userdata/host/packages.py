@@ -6,9 +6,13 @@ from collections.abc import Sequence
 from contextlib import suppress
 
 from .errors import EXIT_PACKAGES, StepError
-from .system import System
+from .system import Result, System
 
 APT_SECONDS = 900.0
+# Cloud images run their own apt jobs right after boot. dpkg's lock is waited for by apt-get itself (apt.conf(5)), that
+# of the package lists is not: the second apt-get that wants it ends at once.
+PATIENCE_SECONDS = 300
+AGAIN_SECONDS = 5.0
 
 # dpkg's maintainer scripts ask this program before they start a service (Debian policy 9.3.3.1; 101 = forbidden).
 # Without it the package would start, say, mysqld with the distribution's configuration on the stack's data.
@@ -37,16 +41,32 @@ def install(system: System, names: Sequence[str]) -> list[str]:
         policy.write_text("#!/bin/sh\n# tripod: services start when their configuration is in place\nexit 101\n")
         policy.chmod(0o755)
     try:
-        for words in (["update"], ["install", "--yes", "--no-install-recommends", *wanted]):
-            # Cloud images run their own apt jobs right after boot: wait for dpkg's lock instead of failing.
-            command = ["apt-get", "--quiet", "--option", "DPkg::Lock::Timeout=300", *words]
-            env = {"DEBIAN_FRONTEND": "noninteractive", "NEEDRESTART_SUSPEND": "1"}
-            result = system.run(command, timeout=APT_SECONDS, env=env)
-            if not result.ok:
-                problem = f"packages {' '.join(wanted)} cannot be installed ({result.last_line})"
-                raise StepError("packages", problem, "see that the server reaches its package mirror", EXIT_PACKAGES)
+        result = _update(system)
+        if result.ok:
+            result = _apt_get(system, "install", "--yes", "--no-install-recommends", *wanted)
+        if not result.ok:
+            problem = f"packages {' '.join(wanted)} cannot be installed ({result.last_line})"
+            raise StepError("packages", problem, "see that the server reaches its package mirror", EXIT_PACKAGES)
     finally:
         if ours:
             with suppress(FileNotFoundError):
                 policy.unlink()
     return wanted
+
+
+def _update(system: System) -> Result:
+    """Fetch the package lists, again and again for PATIENCE_SECONDS; how the last try ended."""
+    results: list[Result] = []
+
+    def done() -> bool:
+        results.append(_apt_get(system, "update"))
+        return results[-1].ok
+
+    system.wait(done, seconds=PATIENCE_SECONDS, interval=AGAIN_SECONDS)
+    return results[-1]
+
+
+def _apt_get(system: System, *words: str) -> Result:
+    command = ["apt-get", "--quiet", "--option", f"DPkg::Lock::Timeout={PATIENCE_SECONDS}", *words]
+    env = {"DEBIAN_FRONTEND": "noninteractive", "NEEDRESTART_SUSPEND": "1"}
+    return system.run(command, timeout=APT_SECONDS, env=env)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.host.fakes import CFG, CNF, KEY, ME, PARAMETER, FakeUnit, make, upload
+from tests.host.fakes import CFG, CNF, KEY, ME, PARAMETER, FakeUnit, fails, make, upload
 from userdata.bundle import File
 from userdata.host.lock import LOCK_FD, locked
 from userdata.host.swap import STATE
@@ -94,6 +94,19 @@ def test_missing_packages_are_installed_without_being_started(site):
     assert [entry.split()[-1] for entry in site.machine.log if "install" in entry] == ["haproxy"]
     assert seen == [True]
     assert not policy.exists()
+
+
+def test_packages_wait_for_the_lock_of_the_lists(site):
+    """Ubuntu's own job holds it for minutes after the first boot, and apt-get does not wait for it."""
+    site.machine.installed.clear()
+    held = fails(
+        "apt-get", output="E: Unable to lock directory /var/lib/apt/lists/", when=lambda: site.machine.time < 240
+    )
+    site.machine.faults.append(held)
+    upload(site.s3, make())
+    site.apply()
+    assert site.machine.installed == {"haproxy"}
+    assert 240 <= site.machine.time < 300
 
 
 def test_the_staged_file_is_what_is_checked(applied):

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+from unittest.mock import patch
 
 import pytest
+from botocore.exceptions import ClientError
 
 from tests.host.fakes import BUCKET, CFG, CNF, ME, PARAMETER, SERVER, fails, make, upload
 from userdata.bundle import File
@@ -45,6 +47,15 @@ def test_missing_package_without_a_mirror(applied):
 
 def test_missing_manifest(site):
     refused(site, EXIT_BUNDLE, "bundle", f"s3://{BUCKET}/servers/{SERVER}/manifest.json", "missing", "pulumi up")
+
+
+def test_an_object_that_s3_denies_may_be_missing(applied):
+    """To a role that may not list the bucket, as ours may not, S3 never says that there is no such key."""
+    denied = ClientError({"Error": {"Code": "AccessDenied", "Message": "Access Denied"}}, "GetObject")
+    with patch.object(applied.s3, "get_object", side_effect=denied):
+        refused(
+            applied, EXIT_BUNDLE, "manifest.json is missing", "may not read it", "AccessDenied", "pulumi up", "policy"
+        )
 
 
 def test_missing_object(applied):
