@@ -5,10 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 from operations.errors import OperationError
-from topology.build import build_topology
 from topology.model import Topology
 from topology.problems import ConfigurationError
-from topology.settings import Settings
+from topology.reading import read_configuration
 from topology.stackfile import read_stack
 
 PROJECT_DIRECTORY = Path(__file__).resolve().parent.parent
@@ -21,7 +20,7 @@ def load_topology(stack: str, directory: Path = PROJECT_DIRECTORY) -> Topology:
     """
     try:
         file = read_stack(directory, stack)
-        return build_topology(Settings.parse(file.settings, stack), stack=stack, region=file.region)
+        return read_configuration(file.config, stack).topology
     except ConfigurationError as error:
         raise OperationError(str(error)) from error
 

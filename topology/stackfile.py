@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,9 +16,6 @@ DEFAULT_REGION = "us-east-1"
 
 # libyaml's is ten times as fast; PyYAML may come without it.
 LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-
-# eu-central-1, us-gov-west-1: what botocore's pattern of its partitions allows, without their list.
-_REGION = re.compile(r"[a-z]{2,4}(-[a-z]+)+-\d{1,2}")
 
 
 @dataclass(frozen=True)
@@ -35,12 +32,11 @@ class StackFile:
     @property
     def settings(self) -> dict[str, object]:
         """The keys of the `tripod:` namespace, without it."""
-        prefix = f"{PROJECT}:"
-        return {key.removeprefix(prefix): value for key, value in self.config.items() if key.startswith(prefix)}
+        return in_namespace(self.config, PROJECT)
 
     @property
     def region(self) -> str:
-        """The AWS region."""
+        """The AWS region; DEFAULT_REGION where a program of another kind names none (Tripod's must)."""
         return str(self.config.get("aws:region") or DEFAULT_REGION)
 
 
@@ -71,12 +67,13 @@ def read_stack(root: Path, stack: str) -> StackFile:
         found = f"the value in {path.name} is encrypted, and only the Pulumi engine can open it"
         mend = "Name an SSM parameter instead, or take it out for this command"
         raise ConfigurationError([Problem(key, found, mend) for key in encrypted], stack)
-    file = StackFile(stack, project, _declared(program, project) | own)
-    region = file.config.get("aws:region")
-    if region and not (isinstance(region, str) and _REGION.fullmatch(region)):
-        mend = "Write one region's name, such as eu-central-1"
-        raise ConfigurationError([Problem("aws:region", f"{region!r} is not the name of a region", mend)], stack)
-    return file
+    return StackFile(stack, project, _declared(program, project) | own)
+
+
+def in_namespace(config: Mapping[str, object], namespace: str) -> dict[str, object]:
+    """The keys of one namespace, without it."""
+    prefix = f"{namespace}:"
+    return {key.removeprefix(prefix): value for key, value in config.items() if key.startswith(prefix)}
 
 
 def other_project(name: str) -> Problem:

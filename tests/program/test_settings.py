@@ -21,7 +21,8 @@ def refused(**more: Any) -> tuple[str, Evaluation]:
 
 def test_faults_are_said_together_and_nothing_is_created() -> None:
     message, evaluation = refused(configured={"instancetype": "t3.large", "rootVolumeGib": "3"})
-    assert "2 problems; nothing was created" in message
+    assert "has 2 problems:" in message
+    assert message.endswith("\nNothing was created or changed.")
     assert "Did you mean 'instanceType'" in message
     assert evaluation.resources == []
     assert evaluation.asked == {}
@@ -40,6 +41,13 @@ def test_a_zone_that_does_not_exist_creates_nothing() -> None:
     assert "us-east-1z" in message
     # The zones have to be asked for, which takes a provider; it is nothing in AWS.
     assert {r.type for r in evaluation.resources} <= {"pulumi:providers:aws"}
+
+
+def test_shape_hides_no_meaning_and_a_wrong_namespace_is_told() -> None:
+    message, evaluation = refused(configured={"preset": "triple", "image": "x"}, aws={"regoin": "us-east-1"})
+    for said in ("tripod:preset: 'triple'", "tripod:image: 'x'", "aws:regoin: this key is not read", "aws:region: no"):
+        assert said in message
+    assert evaluation.asked == {}
 
 
 def test_a_missing_region_is_one_clear_message() -> None:

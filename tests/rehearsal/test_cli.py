@@ -192,7 +192,7 @@ def test_what_the_machine_lacks_is_said_at_once(monkeypatch):
 def test_a_faulty_configuration_is_told_before_anything_starts(tmp_path, monkeypatch):
     monkeypatch.setattr(requirements, "missing", lambda _: [])
     (tmp_path / "Pulumi.yaml").write_text("name: tripod\nruntime: python\n")
-    (tmp_path / "Pulumi.bad.yaml").write_text("config: {tripod:presett: x, tripod:rootVolumeGib: much}\n")
+    (tmp_path / "Pulumi.bad.yaml").write_text("config: {aws:region: eu-west-1, tripod:presett: x, tripod:image: y}\n")
     done = call("up", "--stack", "bad", "--project", str(tmp_path))
     assert done.exit_code == 1
     assert "2 problems" in done.output

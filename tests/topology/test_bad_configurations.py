@@ -270,7 +270,7 @@ def test_the_corpus_is_large_enough_and_a_good_configuration_passes() -> None:
 def test_several_faults_are_reported_together() -> None:
     error = refuse({"networkCidr": "8.8.8.8/8", "image": "latest", "domain": "not a host", "preferredPrimary": "x"})
     assert {problem.key for problem in error.problems} == {"networkCidr", "image", "domain", "preferredPrimary"}
-    assert str(error).startswith("The configuration of stack 'test' has 4 problems; nothing was created.")
+    assert str(error).startswith("The configuration of stack 'test' has 4 problems:\n  - tripod:")
 
 
 @pytest.mark.parametrize("stack", ["Dev", "my_stack", "1st", "a" * 24, "dev-"])

@@ -75,24 +75,14 @@ def test_a_broken_file_is_one_clear_message(tmp_path: Path, content: str) -> Non
     [
         (b"\xff\xfe\x00c", "not text in UTF-8"),
         (b"config: {tripod:domain: 2026-13-45}\n", "a value that YAML cannot read"),
-        (b"config: {aws:region: no where}\n", "aws:region: 'no where' is not the name of a region"),
-        (b"config: {aws:region: [eu-west-1]}\n", r"aws:region: \['eu-west-1'\] is not the name of a region"),
-        (b"config: {aws:region: eu-west}\n", "aws:region: 'eu-west' is not the name of a region"),
     ],
-    ids=["not UTF-8", "no date", "no region", "a list", "half a region"],
+    ids=["not UTF-8", "no date"],
 )
 def test_values_that_nobody_can_use_are_told(tmp_path: Path, content: bytes, said: str) -> None:
     (tmp_path / "Pulumi.yaml").write_text(PROJECT)
     (tmp_path / "Pulumi.qa.yaml").write_bytes(content)
     with pytest.raises(ConfigurationError, match=said):
         read_stack(tmp_path, "qa")
-
-
-@pytest.mark.parametrize("region", ["eu-central-1", "us-gov-west-1", "ap-southeast-7", "us-iso-east-1", "cn-north-1"])
-def test_every_form_of_region_is_taken(tmp_path: Path, region: str) -> None:
-    (tmp_path / "Pulumi.yaml").write_text(PROJECT)
-    (tmp_path / "Pulumi.qa.yaml").write_text(f"config: {{aws:region: {region}}}\n")
-    assert read_stack(tmp_path, "qa").region == region
 
 
 def test_a_project_of_another_name_is_refused_because_its_keys_would_be_nobodys(tmp_path: Path) -> None:
