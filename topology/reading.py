@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import copy
 import difflib
+import functools
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, cast
 
 from pydantic import ValidationError
 
@@ -134,15 +135,18 @@ class _Rest:
     def _leave_out(self, left: dict[str, Any], error: ValidationError) -> None:
         gone: dict[str, set[int]] = {}
         for one in error.errors():
-            location = one["loc"]
             if one["type"] == "extra_forbidden":
-                self.unsure |= {dotted((*location[:-1], key)) for key in close_keys(location)}
+                # Any of them may be meant, unless it is there as well.
+                *place, _ = location = one["loc"]
+                there = functools.reduce(lambda value, part: value[part], place, cast("Any", left))
+                self.unsure |= {dotted((*place, key)) for key in close_keys(location) if key not in there}
+        for location in (one["loc"] for one in error.errors()):
             match location:
                 case ("servers", int(index), *_):
                     gone.setdefault("servers", set()).add(index)
                 case ("alerts", "subscriptions", int(index), *_):
                     gone.setdefault("alerts.subscriptions", set()).add(index)
-                case ("application", str(name)) if name in _STAND_INS:
+                case ("application", str(name)) if name in _STAND_INS and "application" in left:
                     left["application"][name] = _STAND_INS[name]
                     self.unsure.add(dotted(location))
                 case (str(section), str(name), *_) if isinstance(left.get(section), dict):

@@ -9,8 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.topology.test_bad_configurations import APPLICATION, CORPUS
-from topology.problems import ConfigurationError
+from topology.problems import ConfigurationError, Problem
 from topology.reading import read_configuration
+from topology.settings import Settings
 
 LB, APP, DB = "load_balancer", "app", "database"
 REGION = {"aws:region": "eu-west-1"}
@@ -194,3 +195,23 @@ def test_the_known_keys_are_listed_once() -> None:
 def test_a_key_without_a_value_is_empty(key: str) -> None:
     said = faults({**REGION, f"tripod:{key}": None})[key]
     assert said == "this key is empty. Remove it, or fill it" or key == "edges"
+
+
+JUNK: st.SearchStrategy[Any] = st.recursive(
+    st.none() | st.booleans() | st.integers(-5, 5) | st.sampled_from(["", "x", "app", "[", "{}", '[{"name": 1}, 2]']),
+    lambda inner: (
+        st.lists(inner, max_size=3)
+        | st.dictionaries(st.sampled_from(["name", "roles", "mode", "port", "subscriptions", "endpiont", "", 1]), inner)
+    ),
+    max_leaves=8,
+)
+
+
+@given(st.dictionaries(st.sampled_from([*Settings.model_fields, "dataVolumeGib", "hostedZoneId", "colour"]), JUNK))
+def test_whatever_the_file_holds_there_is_a_message_or_a_topology(settings: dict[str, Any]) -> None:
+    problems: tuple[Problem, ...] = ()
+    try:
+        read_configuration({**REGION, **keyed(settings)}, "test")
+    except ConfigurationError as error:
+        problems = error.problems
+    assert all(problem.key and problem.found and problem.mend for problem in problems)
