@@ -7,7 +7,8 @@ from collections.abc import Sequence
 from ipaddress import IPv4Address, IPv4Network
 
 from topology.checks import check_settings
-from topology.model import Alerts, Application, Backup, Server, Subnet, Tls, Topology, architecture
+from topology.instance_types import architecture
+from topology.model import Alerts, Application, Backup, Server, Subnet, Tls, Topology
 from topology.names import Role, group_name
 from topology.presets import PRESETS
 from topology.problems import ConfigurationError, Problem

@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 
 from topology import ports
-from topology.model import architecture
+from topology.instance_types import DATABASE_MEMORY_GIB, SHAPE, architecture, obstacle, short_of_memory
 from topology.names import Edge, Role
 from topology.problems import Problem
 from topology.settings import ServerSettings, Settings
@@ -19,7 +19,6 @@ STACK_NAME = re.compile(r"^[a-z][a-z0-9-]{0,21}[a-z0-9]$|^[a-z]$")
 # A server's name is also its host name (RFC 1123), its report_host and part of IAM role names (64 characters).
 SERVER_NAME = re.compile(r"^[a-z]([a-z0-9-]{0,18}[a-z0-9])?$")
 
-INSTANCE_TYPE = re.compile(r"^[a-z][a-z0-9-]*\.[a-z0-9-]+$")
 HOST_NAME = re.compile(r"^(?=.{1,253}$)([a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?\.)+[a-z]{2,63}$")
 
 # MySQL manual, "Group Replication Limitations": at most nine members.
@@ -39,6 +38,7 @@ def check_settings(
     yield from _roles(specs)
     yield from _edge(settings, specs, edge)
     yield from _primary(specs, primary)
+    yield from _instance_types(settings, specs)
     yield from _sizes(settings, specs)
     yield from _domain(settings)
     yield from _tls(settings)
@@ -108,21 +108,33 @@ def _primary(specs: Sequence[ServerSettings], primary: str) -> Iterator[Problem]
         yield Problem("preferredPrimary", found, f"Use one of: {', '.join(members)}")
 
 
-def _sizes(settings: Settings, specs: Sequence[ServerSettings]) -> Iterator[Problem]:
+def _instance_types(settings: Settings, specs: Sequence[ServerSettings]) -> Iterator[Problem]:
     types = {"instanceType": settings.instance_type}
+    holding: dict[str, list[str]] = {}
     for index, spec in enumerate(specs):
-        if spec.instance_type:
-            types[f"servers[{index}].instanceType"] = spec.instance_type
-        for key, size in (("rootVolumeGib", spec.root_volume_gib), ("dataVolumeGib", spec.data_volume_gib)):
-            if size is not None and not 8 <= size <= 16384:
-                yield Problem(f"servers[{index}].{key}", f"{size} is out of range", "Use 8 to 16384 (GiB)")
+        key = f"servers[{index}].instanceType" if spec.instance_type else "instanceType"
+        types[key] = spec.instance_type or settings.instance_type
+        if Role.DATABASE in spec.roles or Role.READ_REPLICA in spec.roles:
+            holding.setdefault(key, []).append(spec.name)
     for key, instance_type in types.items():
-        if not INSTANCE_TYPE.match(instance_type):
+        if not SHAPE.match(instance_type):
             yield Problem(key, f"'{instance_type}' is not an instance type", "Write one such as t3.medium")
+        elif why := obstacle(instance_type):
+            yield Problem(key, f"'{instance_type}' {why}", "Use one such as t3.medium")
+        elif key in holding and short_of_memory(instance_type):
+            found = f"'{instance_type}' has too little memory for a database server ({', '.join(holding[key])})"
+            yield Problem(key, found, f"Use one with {DATABASE_MEMORY_GIB} GiB or more, such as t3.medium")
     used = {spec.instance_type or settings.instance_type for spec in specs}
     if len({architecture(instance_type) for instance_type in used}) > 1:
         found = f"{', '.join(sorted(used))} are of different architectures, but a stack has one image"
         yield Problem("instanceType", found, "Use only x86_64 or only arm64 (Graviton) types")
+
+
+def _sizes(settings: Settings, specs: Sequence[ServerSettings]) -> Iterator[Problem]:
+    for index, spec in enumerate(specs):
+        for key, size in (("rootVolumeGib", spec.root_volume_gib), ("dataVolumeGib", spec.data_volume_gib)):
+            if size is not None and not 8 <= size <= 16384:
+                yield Problem(f"servers[{index}].{key}", f"{size} is out of range", "Use 8 to 16384 (GiB)")
     if settings.image and not re.match(r"^ami-([0-9a-f]{8}|[0-9a-f]{17})$", settings.image):
         mend = "Write 'ami-' and 8 or 17 hex digits, or leave it out for Ubuntu 26.04 LTS"
         yield Problem("image", f"'{settings.image}' is not the id of an image", mend)

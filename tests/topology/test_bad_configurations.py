@@ -137,6 +137,19 @@ CORPUS: dict[str, tuple[dict[str, object], str, str]] = {
     "a public network": ({"networkCidr": "8.8.0.0/16"}, "networkCidr", "RFC 1918"),
     "a network too small": ({"networkCidr": "10.20.0.0/28"}, "networkCidr", "/16 to /24"),
     "not an instance type": ({"instanceType": "medium"}, "instanceType", "t3.medium"),
+    "a type whose volumes have no NVMe name": ({"instanceType": "t2.medium"}, "instanceType", "such as t3.medium"),
+    "a server's type whose volumes have no NVMe name": (
+        {"servers": servers({**ALL, "instanceType": "m4.large"})},
+        "servers[0].instanceType",
+        "such as t3.medium",
+    ),
+    "a type for macOS": ({"instanceType": "mac2.metal"}, "instanceType", "such as t3.medium"),
+    "too little memory for a database": ({"instanceType": "t3.small"}, "instanceType", "4 GiB or more"),
+    "too little memory for a read replica": (
+        {"servers": servers(ALL, server("b-2", "read_replica", instanceType="t3.micro"))},
+        "servers[1].instanceType",
+        "4 GiB or more",
+    ),
     "two architectures": (
         {"servers": servers(ALL, server("b-2", APP, instanceType="t4g.medium"))},
         "instanceType",
@@ -265,6 +278,16 @@ def test_a_bad_configuration_is_refused_with_its_key_and_the_mend(name: str) -> 
 def test_the_corpus_is_large_enough_and_a_good_configuration_passes() -> None:
     assert len(CORPUS) >= 40
     build_topology(Settings.parse({"application": APPLICATION}), stack="test", region="eu-west-1", zones=ZONES)
+
+
+def test_a_server_without_a_database_may_be_small() -> None:
+    small = server("b-2", APP, "monitoring", instanceType="t3.small")
+    build_topology(Settings.parse({"servers": servers(ALL, small)}), stack="test", region="eu-west-1", zones=ZONES)
+    # What nobody uses is no matter.
+    whole = servers({**ALL, "instanceType": "t3.large"}, small)
+    build_topology(
+        Settings.parse({"servers": whole, "instanceType": "t3.nano"}), stack="test", region="eu-west-1", zones=ZONES
+    )
 
 
 def test_several_faults_are_reported_together() -> None:

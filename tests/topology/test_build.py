@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from topology.build import architecture, build_topology
+from topology.build import build_topology
+from topology.instance_types import architecture
 from topology.model import Topology
 from topology.names import Edge, Role
 from topology.presets import PRESETS
