@@ -57,14 +57,14 @@ def _configure(stack: str) -> Configuration:
     )
     ask = pulumi.InvokeOptions(provider=provider)
     available = lookups.zones(ask)
-    if not settings.zones:
-        available = lookups.zones_offering(available, [server.instance_type for server in read.topology.servers], ask)
     account = lookups.account(region, ask)
     # Alertmanager is told the topic's ARN, not its name: with account and partition both are the same text.
     topology = replace(
         build_topology(settings, stack=stack, region=region, zones=available),
         alerts_topic_arn=account.arn("sns", alerts_topic(stack)),
     )
+    if lack := lookups.missing_offers(topology, available, ask):
+        pulumi.log.warn(lack)
     return Configuration(
         settings=settings,
         topology=topology,

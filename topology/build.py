@@ -30,7 +30,7 @@ FIRST_NUMBERED = 9
 def build_topology(settings: Settings, *, stack: str, region: str, zones: Sequence[str] | None = None) -> Topology:
     """The topology of `stack`, checked as a whole.
 
-    `zones` are the names of the region's available zones, in order; None when they cannot be asked for, then
+    `zones` are the names of the region's zones, in order; None when they cannot be asked for, then
     `zones` of the settings is taken on trust. Raises ConfigurationError with every problem found.
     """
     problems: list[Problem] = []
