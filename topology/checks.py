@@ -16,6 +16,9 @@ from topology.subscriptions import check_subscriptions
 # "tripod-" + stack + "-" + 12 digits of account + "-" + region (at most 14) must fit the 63 of a bucket's name.
 STACK_NAME = re.compile(r"^[a-z][a-z0-9-]{0,21}[a-z0-9]$|^[a-z]$")
 
+# What tells the bucket of backups from the other one (topology/names.py).
+BACKUPS = "-bk"
+
 # A server's name is also its host name (RFC 1123), its report_host and part of IAM role names (64 characters).
 SERVER_NAME = re.compile(r"^[a-z]([a-z0-9-]{0,18}[a-z0-9])?$")
 
@@ -26,6 +29,10 @@ LARGEST_GROUP = 9
 
 MOST_TAGS = 6
 
+# Tags of every resource (components/configuration.py), and the name of each. In lower case: the keys of an IAM role's
+# tags must differ in more than capitals (IAM user guide, "Tags for AWS Identity and Access Management resources").
+RESERVED_TAGS = {"project", "stack", "managedby", "name"}
+
 
 def check_settings(
     settings: Settings, *, stack: str, specs: Sequence[ServerSettings], edge: Edge, primary: str
@@ -34,6 +41,10 @@ def check_settings(
     if not STACK_NAME.match(stack):
         found = f"the stack's name '{stack}' cannot be used in the names of its bucket and servers"
         yield Problem("(stack)", found, "Use 1 to 23 of a-z, 0-9 and '-', beginning with a letter")
+    elif stack.endswith(BACKUPS):
+        other = stack.removesuffix(BACKUPS)
+        found = f"the bucket of stack '{stack}' would be called as that of the backups of a stack '{other}' is"
+        yield Problem("(stack)", found, f"Use a name that does not end in '{BACKUPS}'")
     yield from _names(specs)
     yield from _roles(specs)
     yield from _edge(settings, specs, edge)
@@ -196,6 +207,14 @@ def _application(settings: Settings) -> Iterator[Problem]:
 
 
 def _tags(settings: Settings) -> Iterator[Problem]:
+    for key in settings.tags:
+        if key.lower() in RESERVED_TAGS:
+            yield Problem(f"tags.{key}", "Tripod sets this tag itself", "Use another key")
+    for one in sorted({key.lower() for key in settings.tags}):
+        alike = [key for key in settings.tags if key.lower() == one]
+        if len(alike) > 1:
+            found = f"{' and '.join(alike)} are the same key on an IAM role"
+            yield Problem("tags", found, "Keep one of them")
     # Objects of S3 have the least room: 10 tags (S3 guide, "Categorizing your objects using tags"), four of which are
     # Tripod's own. Keys to 128 and values to 256 characters, no `aws:` prefix.
     if len(settings.tags) > MOST_TAGS:

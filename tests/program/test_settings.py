@@ -10,6 +10,7 @@ import pytest
 
 from tests.program.evaluation import Evaluation, evaluate
 from tests.program.plain_mocks import IMAGE
+from topology.checks import RESERVED_TAGS
 
 
 def refused(**more: Any) -> tuple[str, Evaluation]:
@@ -187,6 +188,8 @@ def test_tags_of_the_stack_are_on_everything() -> None:
     tags = json.loads(provider.inputs["defaultTags"])["tags"]
     assert tags["Team"] == "web"
     assert tags["ManagedBy"] == "pulumi"
+    # Every key that the program sets is one that a stack's file cannot.
+    assert {key.lower() for key in tags if not key.startswith("tripod:")} - {"team"} < RESERVED_TAGS
 
 
 def test_a_profile_is_passed_on() -> None:

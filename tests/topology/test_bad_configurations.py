@@ -253,6 +253,10 @@ CORPUS: dict[str, tuple[dict[str, object], str, str]] = {
     ),
     "text for protection": ({"deletionProtection": "perhaps"}, "deletionProtection", "true or false"),
     "a tag of AWS's own": ({"tags": {"aws:owner": "me"}}, "tags", "aws:"),
+    "a tag that Tripod sets": ({"tags": {"Stack": "other"}}, "tags.Stack", "another key"),
+    "a tag that Tripod sets, in other letters": ({"tags": {"project": "shop"}}, "tags.project", "another key"),
+    "the name of every resource": ({"tags": {"Name": "shop"}}, "tags.Name", "another key"),
+    "two tags that IAM takes for one": ({"tags": {"Team": "a", "team": "b"}}, "tags", "Keep one"),
     "a tag's value too long": ({"tags": {"Owner": "x" * 300}}, "tags.Owner", "256"),
     "too many tags": ({"tags": {f"key{n}": "v" for n in range(7)}}, "tags", "at most 6"),
     "a tag that is a number": ({"tags": {"CostCentre": 42}}, "tags.CostCentre", "quotes"),
@@ -296,6 +300,6 @@ def test_several_faults_are_reported_together() -> None:
     assert str(error).startswith("The configuration of stack 'test' has 4 problems:\n  - tripod:")
 
 
-@pytest.mark.parametrize("stack", ["Dev", "my_stack", "1st", "a" * 24, "dev-"])
+@pytest.mark.parametrize("stack", ["Dev", "my_stack", "1st", "a" * 24, "dev-", "dev-bk"])
 def test_a_stacks_name_must_fit_the_names_made_of_it(stack: str) -> None:
     assert [problem.key for problem in refuse({}, stack).problems] == ["(stack)"]
