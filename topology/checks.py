@@ -130,9 +130,9 @@ def _instance_types(settings: Settings, specs: Sequence[ServerSettings]) -> Iter
     for key, instance_type in types.items():
         if not SHAPE.match(instance_type):
             yield Problem(key, f"'{instance_type}' is not an instance type", "Write one such as t3.medium")
-        elif why := obstacle(instance_type):
+        if why := obstacle(instance_type):
             yield Problem(key, f"'{instance_type}' {why}", "Use one such as t3.medium")
-        elif key in holding and short_of_memory(instance_type):
+        if key in holding and short_of_memory(instance_type):
             found = f"'{instance_type}' has too little memory for a database server ({', '.join(holding[key])})"
             yield Problem(key, found, f"Use one with {DATABASE_MEMORY_GIB} GiB or more, such as t3.medium")
     used = {spec.instance_type or settings.instance_type for spec in specs}

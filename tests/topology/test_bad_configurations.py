@@ -145,6 +145,7 @@ CORPUS: dict[str, tuple[dict[str, object], str, str]] = {
     ),
     "a type for macOS": ({"instanceType": "mac2.metal"}, "instanceType", "such as t3.medium"),
     "too little memory for a database": ({"instanceType": "t3.small"}, "instanceType", "4 GiB or more"),
+    "too little memory, and no NVMe name": ({"instanceType": "t2.micro"}, "instanceType", "4 GiB or more"),
     "too little memory for a read replica": (
         {"servers": servers(ALL, server("b-2", "read_replica", instanceType="t3.micro"))},
         "servers[1].instanceType",

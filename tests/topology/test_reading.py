@@ -29,8 +29,7 @@ def faults(config: dict[str, Any], stack: str = "test") -> dict[str, str]:
     """What is said of each key."""
     with pytest.raises(ConfigurationError) as caught:
         read_configuration(config, stack)
-    keys = [problem.key for problem in caught.value.problems]
-    assert len(keys) == len(set(keys)), str(caught.value)
+    assert len(caught.value.problems) == len(set(caught.value.problems)), str(caught.value)
     return {problem.key: f"{problem.found}. {problem.mend}" for problem in caught.value.problems}
 
 
