@@ -243,7 +243,7 @@ def _haproxy(topology: Topology) -> Failure:
     receiving = _receiving(topology)
     # Where several receive, what was measured is the time until another answered. How long one is away shows only on a
     # stack where it receives everything.
-    edge = topology.edge if len(receiving) == 1 else Edge.EIP
+    edge = topology.edge if topology.edge is Edge.FLOATING_EIP else Edge.EIP
     found = last("haproxy-killed", topology.stack, edge)
     reads, writes = (
         Effect.of(found, figure, "systemd starts it again", stack=topology.stack, share=1 / len(receiving))

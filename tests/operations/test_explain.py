@@ -157,6 +157,11 @@ def test_a_share_of_the_load_balancers_is_away_as_long_as_the_only_one_would_be(
     assert "1 in 3 requests fail for 0." in str(effect)
 
 
+def test_the_only_load_balancer_behind_a_network_load_balancer_is_no_share():
+    (effect,) = failures(topology(edge="nlb"))["HAProxy on server-1 killed"].reads
+    assert (effect.seconds, effect.share) == (figure("haproxy-killed", "eip", "read_gap").p50, 1)
+
+
 def test_figures_that_a_stack_did_not_survive_are_nobodys():
     assert last("active-load-balancer-lost", "dev", "eip").stack != "dev"
     with pytest.raises(KeyError):
