@@ -14,6 +14,7 @@ from topology.build import build_topology
 from topology.model import Topology
 from topology.names import PROJECT, TAG_STACK, alerts_topic
 from topology.problems import ConfigurationError
+from topology.reading import read_configuration
 from topology.settings import Settings
 from topology.stackfile import other_project
 
@@ -38,19 +39,16 @@ def configure(stack: str) -> Configuration:
     try:
         return _configure(stack)
     except ConfigurationError as error:
-        raise pulumi.RunError(str(error)) from None
+        raise pulumi.RunError(f"{error}\nNothing was created or changed.") from None
 
 
 def _configure(stack: str) -> Configuration:
     if pulumi.get_project() != PROJECT:
         raise ConfigurationError([other_project(pulumi.get_project())], stack)
-    own = pulumi.Config("aws")
-    region, profile = own.get("region"), own.get("profile")
-    settings = Settings.parse(_settings(), stack)
-    if not region:
-        raise pulumi.RunError("No region is configured. Run: pulumi config set aws:region us-east-1")
     # Checked without AWS first, so that a faulty configuration asks nobody and leaves nothing behind.
-    draft = build_topology(settings, stack=stack, region=region)
+    # Config offers a key at a time; an unknown key, a typing error, would never be seen.
+    read = read_configuration({**config.get_config_env(), **config.CONFIG.get()}, stack)
+    settings, region, profile = read.settings, read.region, pulumi.Config("aws").get("profile")
     provider = aws.Provider(
         "aws",
         region=region,
@@ -59,14 +57,14 @@ def _configure(stack: str) -> Configuration:
     )
     ask = pulumi.InvokeOptions(provider=provider)
     available = lookups.zones(ask)
-    if not settings.zones:
-        available = lookups.zones_offering(available, [server.instance_type for server in draft.servers], ask)
     account = lookups.account(region, ask)
     # Alertmanager is told the topic's ARN, not its name: with account and partition both are the same text.
     topology = replace(
         build_topology(settings, stack=stack, region=region, zones=available),
         alerts_topic_arn=account.arn("sns", alerts_topic(stack)),
     )
+    if lack := lookups.missing_offers(topology, available, ask):
+        pulumi.log.warn(lack)
     return Configuration(
         settings=settings,
         topology=topology,
@@ -75,13 +73,6 @@ def _configure(stack: str) -> Configuration:
         profile=profile,
         provider=provider,
     )
-
-
-def _settings() -> dict[str, object]:
-    # Config offers a key at a time; an unknown key, a typing error, would never be seen.
-    prefix = f"{PROJECT}:"
-    given = {**config.get_config_env(), **config.CONFIG.get()}
-    return {key.removeprefix(prefix): value for key, value in given.items() if key.startswith(prefix)}
 
 
 def _default_tags(stack: str, settings: Settings) -> dict[str, str]:

@@ -26,23 +26,39 @@ def account(region: str, ask: pulumi.InvokeOptions) -> Account:
 
 
 def zones(ask: pulumi.InvokeOptions) -> list[str]:
-    """The region's zones that every account may use: no Local and no Wavelength Zones."""
-    found = aws.get_availability_zones(
-        state="available", filters=[{"name": "opt-in-status", "values": ["opt-in-not-required"]}], opts=ask
-    )
-    return list(found.names)
+    """The region's zones that every account may use, by name: no Local and no Wavelength Zones.
+
+    In whatever state: a stack must not move because one of its zones has an outage.
+    """
+    found = aws.get_availability_zones(filters=[{"name": "opt-in-status", "values": ["opt-in-not-required"]}], opts=ask)
+    return sorted(found.names)
 
 
-def zones_offering(zone_names: Sequence[str], instance_types: Sequence[str], ask: pulumi.InvokeOptions) -> list[str]:
-    """Those of `zone_names` that offer every one of `instance_types`; large regions have an old zone that does not."""
-    wanted = sorted(set(instance_types))
+def missing_offers(topology: Topology, zone_names: Sequence[str], ask: pulumi.InvokeOptions) -> str | None:
+    """What to tell when a server's zone does not offer its type, as an old zone of a large region may; else None.
+
+    Nobody is refused for it: a running server may be of a type that its zone offers no more.
+    """
+    wanted = sorted({server.instance_type for server in topology.servers})
     found = aws.ec2.get_instance_type_offerings(
         location_type="availability-zone", filters=[{"name": "instance-type", "values": wanted}], opts=ask
     )
     offers = set(zip(found.instance_types or (), found.locations or (), strict=True))
-    offering = [zone for zone in zone_names if all((kind, zone) in offers for kind in wanted)]
-    # No offer anywhere is not a question of zones: RunInstances says it better.
-    return offering or list(zone_names)
+    # A type without any offer is not a question of zones: RunInstances says it better.
+    known = {kind for kind, _ in offers}
+    missing = {
+        f"{server.instance_type} in {server.zone}"
+        for server in topology.servers
+        if server.instance_type in known and (server.instance_type, server.zone) not in offers
+    }
+    if not missing:
+        return None
+    offering = [zone for zone in zone_names if all((kind, zone) in offers for kind in known)]
+    return (
+        f"AWS offers no {', no '.join(sorted(missing))}: it will refuse to start new servers there. "
+        f"Zones that offer what this stack uses: {', '.join(offering) or 'none'}. Before the first `pulumi up`, name "
+        "some of them in tripod:zones. A stack that is there cannot move: give its servers another instanceType."
+    )
 
 
 def image(topology: Topology, ask: pulumi.InvokeOptions) -> str:

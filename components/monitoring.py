@@ -156,30 +156,15 @@ def server_watches(server: Spec) -> list[Watch]:
             missing="breaching",
         ),
     ]
-    says = f"{server.name} works more than its instance type is made for."
-    if server.instance_type.startswith("t2."):
-        # Standard credits: at nought the server becomes slow.
-        watches.append(
-            Watch(
-                server.name,
-                "credits",
-                f"{says} Its CPU will soon be throttled: use a larger type.",
-                "AWS/EC2",
-                "CPUCreditBalance",
-                "LessThanThreshold",
-                10,
-                statistic="Minimum",
-                period=CREDIT_PERIOD,
-            )
-        )
-    elif server.burstable:
+    if server.burstable:
         # Unlimited credits, the default of t3 and later: nothing slows down, but AWS charges for the surplus. Their
         # balance is no sign: it is nought after every start.
         watches.append(
             Watch(
                 server.name,
                 "credits",
-                f"{says} AWS charges for the surplus: use a larger type.",
+                f"{server.name} works more than its instance type is made for. AWS charges for the surplus: "
+                "use a larger type.",
                 "AWS/EC2",
                 "CPUSurplusCreditsCharged",
                 "GreaterThanThreshold",

@@ -92,7 +92,12 @@ def _register_restore(main: click.Group, open_stack: Open) -> None:
     @options.region
     @_server
     @_timeout
-    @click.option("--to", metavar="TIME", help='To the last commit at or before this, as "2026-11-23T10:15:00Z".')
+    @click.option(
+        "--to",
+        metavar="TIME",
+        callback=options.moment,
+        help='To the last commit at or before this, as "2026-11-23T10:15:00Z".',
+    )
     @click.option("--to-gtid", metavar="GTIDS", help="To this transaction, included.")
     @click.option("--latest", is_flag=True, help="To the last transaction in the bucket.")
     @click.option("--into", metavar="NAME", help="Into a scratch directory of this name on the server.")

@@ -23,7 +23,7 @@ from operations.logs import parse_since, read_logs
 from operations.progress import Progress
 from operations.rollout import Rollout
 from operations.runbook import book
-from operations.state import desired_digests
+from operations.state import desired_digests, parse_digests
 from operations.survey import survey
 from operations.switchover import switchover as hand_over
 from operations.tables import console, markdown_table, terminal_table
@@ -49,8 +49,16 @@ def make_runner(aws: Aws) -> Runner:
     return SsmRunner(aws)
 
 
+def _checked(_: click.Context, __: click.Parameter, text: str | None) -> str | None:
+    # Pulumi sets an environment variable to "" when it has nothing to say.
+    if text:
+        parse_digests(text)
+    return text or None
+
+
 _digests = click.option(
     "--expected-digests",
+    callback=_checked,
     envvar="TRIPOD_EXPECTED_DIGESTS",
     metavar="JSON",
     help="Digests {server: digest}. Default: those of the manifests in the stack's bucket.",
@@ -272,14 +280,11 @@ def _aws(stack: str, region: str | None) -> Aws:
     try:
         return Aws(region)
     except RegionError:
-        if (own := configuration.region_of(stack)) is None:
-            raise
-        return Aws(own)
+        return Aws(configuration.region_of(stack))
 
 
 def _expected(aws: Aws, fleet: Fleet, given: str | None) -> dict[str, str]:
-    # Pulumi sets an environment variable to "" when it has nothing to say.
-    expected, reason = desired_digests(aws, fleet, given or None)
+    expected, reason = desired_digests(aws, fleet, given)
     if reason is not None:
         click.echo(f"Note: {reason}", err=True)
     return expected

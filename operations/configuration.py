@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from operations.errors import OperationError
-from topology.build import build_topology
+from operations.errors import OperationError, RegionError
 from topology.model import Topology
 from topology.problems import ConfigurationError
-from topology.settings import Settings
+from topology.reading import read_configuration, region_problems
 from topology.stackfile import read_stack
 
 PROJECT_DIRECTORY = Path(__file__).resolve().parent.parent
@@ -21,15 +20,18 @@ def load_topology(stack: str, directory: Path = PROJECT_DIRECTORY) -> Topology:
     """
     try:
         file = read_stack(directory, stack)
-        return build_topology(Settings.parse(file.settings, stack), stack=stack, region=file.region)
+        return read_configuration(file.config, stack).topology
     except ConfigurationError as error:
         raise OperationError(str(error)) from error
 
 
-def region_of(stack: str) -> str | None:
-    """The region that this project's Pulumi.<stack>.yaml names; None when it names none or cannot be read."""
+def region_of(stack: str) -> str:
+    """The region that this project's Pulumi.<stack>.yaml names. Raises RegionError, and says why it names none."""
+    unset = "No AWS region is set. Set AWS_REGION, or pass --region. The stack's file gives none either"
     try:
-        named = read_stack(PROJECT_DIRECTORY, stack).config.get("aws:region")
-    except ConfigurationError:
-        return None
-    return str(named) if named else None
+        config = read_stack(PROJECT_DIRECTORY, stack).config
+    except ConfigurationError as error:
+        raise RegionError(f"{unset}: {error}") from error
+    for problem in region_problems(config):
+        raise RegionError(f"{unset}: {problem.line}.")
+    return str(config["aws:region"])

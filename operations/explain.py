@@ -14,6 +14,11 @@ from topology.model import Topology
 
 FAILURE_HEADERS = ("failure", "reads", "writes")
 
+NOTHING_WEAK = (
+    "No single point of failure: the site survives the loss of any one server, zone or program. "
+    "The loss of the region, or of a service of AWS, is not looked at."
+)
+
 
 def failure_rows(topology: Topology) -> list[tuple[str, str, str]]:
     """One row a failure, as in FAILURE_HEADERS."""
@@ -21,17 +26,18 @@ def failure_rows(topology: Topology) -> list[tuple[str, str, str]]:
 
 
 def explain(topology: Topology, console: Console) -> None:
-    """Print the card."""
-    console.print(Text(f"Stack {topology.stack} in {topology.region}: {len(topology.servers)} servers", style="bold"))
+    """Print the card: what is weak stands before what is merely long."""
+    servers = "1 server" if len(topology.servers) == 1 else f"{len(topology.servers)} servers"
+    console.print(Text(f"Stack {topology.stack} in {topology.region}: {servers}", style="bold"))
     console.print()
     console.print(Text(draw(topology, console.width)))
     console.print()
-    console.print(terminal_table("Flows (all others are closed)", FLOW_HEADERS, flow_rows(topology)))
+    weak = weaknesses(topology)
+    if not weak:
+        console.print(Text(NOTHING_WEAK, style="green"))
+    for weakness in weak:
+        console.print(Text(f"WARNING: {weakness.text} {weakness.mend}", style="yellow"))
     console.print()
     console.print(terminal_table("Single failures", FAILURE_HEADERS, failure_rows(topology)))
     console.print()
-    weak = weaknesses(topology)
-    if not weak:
-        console.print(Text("No single point of failure.", style="green"))
-    for weakness in weak:
-        console.print(Text(f"WARNING: {weakness.text} {weakness.mend}", style="yellow"))
+    console.print(terminal_table("Flows (all others are closed)", FLOW_HEADERS, flow_rows(topology)))

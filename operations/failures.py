@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from operations.measured import Spread, last
+from operations.measured import Measured, Spread, last
 from topology.model import Server, Topology
 from topology.names import Edge, Role
 
@@ -13,30 +13,42 @@ from topology.names import Edge, Role
 RESTART = 2.0  # systemd starts a killed service again
 NLB_HEALTH_CHECK = 10.0  # NLB takes a target out (Elastic Load Balancing guide: at best about 10 s)
 DNS_FAILOVER = 90.0  # three Route 53 health checks 10 s apart, then a TTL of 60 s
+ESTIMATE = "estimate"
 
 
 @dataclass(frozen=True)
 class Effect:
-    """An interruption: `share` of the requests fail for `seconds`; None: for as long as the failure lasts."""
+    """An interruption: `share` of the requests fail for `seconds`.
+
+    None: for as long as the failure lasts. 0: only what was in progress at that moment.
+    """
 
     seconds: float | None
     why: str
     share: float = 1.0
-    basis: str = "estimate"
+    basis: str = ESTIMATE
     """Where `seconds` comes from."""
 
     @classmethod
-    def of(cls, drill: str, figure: str, why: str, *, edge: str = "", share: float = 1.0) -> Effect:
-        """As last measured: the median of the drill's runs. `figure` is write_gap or read_gap."""
-        found = last(drill, edge)
+    def of(cls, found: Measured, figure: str, why: str, *, stack: str, share: float = 1.0) -> Effect:
+        """As last measured: the median of the drill's runs. `figure` is write_gap or read_gap.
+
+        Says where it was measured, unless that was `stack` itself.
+        """
         spread: Spread = getattr(found, figure)
-        return cls(spread.p50, why, share, f"worst of {found.runs}: {spread.worst:g} s")
+        basis = f"worst of {found.runs}: {spread.worst:g} s" if found.runs > 1 else "measured once"
+        return cls(spread.p50, why, share, basis if found.stack == stack else f"{basis}, on {found.stack}")
 
     def __str__(self) -> str:
         if self.seconds is None:
             return f"stop until it is mended: {self.why}"
-        part = "" if self.share == 1.0 else f" for 1 in {round(1 / self.share)} requests"
-        return f"stop for {self.seconds:g} s{part} ({self.basis}): {self.why}"
+        if not self.seconds:
+            return f"new requests go on; {self.why}"
+        if self.share == 1.0:
+            return f"stop for {self.seconds:g} s ({self.basis}): {self.why}"
+        most = "up to " if self.basis == ESTIMATE else ""
+        part = f"about 1 in {round(1 / self.share)} requests fail"
+        return f"{part} for {most}{self.seconds:g} s ({self.basis}): {self.why}"
 
 
 # What one failure does on one path (reads or writes); empty when nobody notices.
@@ -44,9 +56,10 @@ Effects = tuple[Effect, ...]
 
 
 def describe(effects: Effects) -> str:
-    """All effects in words. Beside one that lasts, those that pass say nothing."""
+    """All effects in words. Beside one that lasts, those that pass say nothing; beside these, those of a moment."""
     lasting = [effect for effect in effects if effect.seconds is None]
-    return "; ".join(str(effect) for effect in lasting or effects) or "go on"
+    passing = [effect for effect in effects if effect.seconds]
+    return "; ".join(str(effect) for effect in lasting or passing or effects) or "go on"
 
 
 @dataclass(frozen=True)
@@ -112,9 +125,9 @@ def _only_one(topology: Topology) -> Iterator[Weakness]:
             f"{apps[0].name} is the only application server: while it is down, so is the site.",
             "Give a second server the role app.",
         )
-    if members and len(members) < 3:
+    if len(members) == 1:
         yield Weakness(
-            f"The database group has {len(members)} member(s) and survives no loss: a majority of three is needed.",
+            f"{members[0].name} is the only member of the database group: while it is down, so is the site.",
             "Give three servers the role database.",
         )
     monitors = topology.with_role(Role.MONITORING)
@@ -131,11 +144,14 @@ def _receiving(topology: Topology) -> tuple[Server, ...]:
 
 
 def _failure(topology: Topology, event: str, lost: list[Server]) -> Failure:
-    way_in = _way_in(topology, lost)
-    application = _application(topology, lost)
-    reads = _reader(topology, lost)
-    writes = _writer(topology, lost)
-    return Failure(event, (*way_in, *application, *reads), (*way_in, *application, *writes))
+    reads = (*_way_in(topology, lost, "read_gap"), *_application(topology, lost), *_reader(topology, lost))
+    writes = (
+        *_way_in(topology, lost, "write_gap"),
+        *_application(topology, lost),
+        *_unanswered(topology, lost),
+        *_writer(topology, lost),
+    )
+    return Failure(event, reads, writes)
 
 
 def _zones(topology: Topology) -> Iterator[Failure]:
@@ -145,7 +161,7 @@ def _zones(topology: Topology) -> Iterator[Failure]:
             yield _failure(topology, f"zone {subnet.zone} lost ({len(inside)} servers)", inside)
 
 
-def _way_in(topology: Topology, lost: list[Server]) -> Effects:
+def _way_in(topology: Topology, lost: list[Server], figure: str) -> Effects:
     receiving = _receiving(topology)
     hit = [server for server in receiving if server in lost]
     if not hit:
@@ -155,15 +171,9 @@ def _way_in(topology: Topology, lost: list[Server]) -> Effects:
     share = len(hit) / len(receiving)
     match topology.edge:
         case Edge.FLOATING_EIP:
-            return (
-                # With an emulated EC2 API; a real one adds its own time.
-                Effect.of(
-                    "active-load-balancer-lost",
-                    "read_gap",
-                    "the address moves to the next load balancer",
-                    edge=Edge.FLOATING_EIP,
-                ),
-            )
+            # With an emulated EC2 API; a real one adds its own time.
+            found = last("active-load-balancer-lost", topology.stack, topology.edge, only=True)
+            return (Effect.of(found, figure, "the address moves to the next load balancer", stack=topology.stack),)
         case Edge.NLB:
             return (Effect(NLB_HEALTH_CHECK, "the Network Load Balancer takes it out", share),)
         case _:
@@ -174,6 +184,13 @@ def _application(topology: Topology, lost: list[Server]) -> Effects:
     # HAProxy retries on another server at once, so one lost application server costs no GET.
     left = any(app not in lost for app in topology.apps)
     return () if left else (Effect(None, "no application server is left"),)
+
+
+def _unanswered(topology: Topology, lost: list[Server]) -> Effects:
+    # Nobody can tell whether a POST was done, so HAProxy does not send it to another server.
+    hit = any(app in lost for app in topology.apps)
+    left = any(app not in lost for app in topology.apps)
+    return (Effect(0, "a write in progress there may fail"),) if hit and left else ()
 
 
 def _reader(topology: Topology, lost: list[Server]) -> Effects:
@@ -192,7 +209,8 @@ def _writer(topology: Topology, lost: list[Server]) -> Effects:
     if _majority_lost(topology, lost):
         return (Effect(None, "the database group has no majority"),)
     if any(server.name == topology.preferred_primary for server in lost):
-        return (Effect.of("host-lost", "write_gap", "the group elects a new primary"),)
+        found = last("host-lost", topology.stack, topology.edge)
+        return (Effect.of(found, "write_gap", "the group elects a new primary", stack=topology.stack),)
     return ()
 
 
@@ -204,15 +222,13 @@ def _majority_lost(topology: Topology, lost: list[Server]) -> bool:
 
 def _programs(topology: Topology) -> Iterator[Failure]:
     """Programs killed while their host lives: systemd starts each again, unless something else is faster."""
-    receiving = _receiving(topology)
-    for server in receiving[:1]:
-        restart = (Effect.of("haproxy-killed", "read_gap", "systemd starts it again", share=1 / len(receiving)),)
-        yield Failure(f"HAProxy on {server.name} killed", restart, restart)
+    yield _haproxy(topology)
     for server in topology.apps[:1]:
         alone: Effects = (Effect(RESTART, "systemd starts it again"),) if len(topology.apps) == 1 else ()
-        yield Failure(f"application on {server.name} killed", alone, alone)
+        yield Failure(f"application on {server.name} killed", alone, (*alone, *_unanswered(topology, [server])))
     if len(topology.databases) >= 3:
-        elected = (Effect.of("primary-killed", "write_gap", "the group elects a new primary"),)
+        found = last("primary-killed", topology.stack, topology.edge)
+        elected = (Effect.of(found, "write_gap", "the group elects a new primary", stack=topology.stack),)
         yield Failure("mysqld on the primary killed", (), elected)
         yield Failure("mysqld on a replica killed", (), ())
         if topology.read_replicas:
@@ -221,3 +237,16 @@ def _programs(topology: Topology) -> Iterator[Failure]:
     elif topology.databases:
         restart = (Effect(RESTART, "systemd starts it again, then the group forms"),)
         yield Failure("mysqld on the primary killed", restart, restart)
+
+
+def _haproxy(topology: Topology) -> Failure:
+    receiving = _receiving(topology)
+    # Where several receive, what was measured is the time until another answered. How long one is away shows only on a
+    # stack where it receives everything.
+    edge = topology.edge if topology.edge is Edge.FLOATING_EIP else Edge.EIP
+    found = last("haproxy-killed", topology.stack, edge)
+    reads, writes = (
+        Effect.of(found, figure, "systemd starts it again", stack=topology.stack, share=1 / len(receiving))
+        for figure in ("read_gap", "write_gap")
+    )
+    return Failure(f"HAProxy on {receiving[0].name} killed", (reads,), (writes,))

@@ -58,12 +58,18 @@ def measured() -> tuple[Measured, ...]:
     return tuple(Measured.of(row) for row in json.loads(FILE.read_text(encoding="utf-8"))["drills"])
 
 
-def last(drill: str, edge: str = "") -> Measured:
-    """The figures of a drill, on a stack with this edge if one is named. Raises KeyError when there are none."""
-    for one in measured():
-        if one.drill == drill and edge in {"", one.edge}:
-            return one
-    raise KeyError(f"measured.json has no figures of {drill} {edge}".rstrip())
+def last(drill: str, stack: str, edge: str, *, only: bool = False) -> Measured:
+    """The figures of a drill that `stack` passed, or else a stack with the same edge, or else any stack.
+
+    `only`: of that edge alone. Raises KeyError when there are none.
+    """
+    found = [
+        one for one in measured() if one.drill == drill and one.result == "passed" and (one.edge == edge or not only)
+    ]
+    if not found:
+        raise KeyError(f"measured.json has no figures of {drill} on {edge}")
+    # A stack of this name and another edge is somebody's own, and not the one that was measured.
+    return max(found, key=lambda one: (one.edge == edge, one.edge == edge and one.stack == stack))
 
 
 def measured_rows(figures: Iterable[Measured]) -> list[tuple[str, ...]]:

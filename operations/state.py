@@ -87,7 +87,10 @@ def expected_digests(aws: Aws, fleet: Fleet, given: str | None) -> dict[str, str
     are read. Raises OperationError; PermissionDeniedError when the caller may not read the bucket.
     """
     if given is not None:
-        return _parse_digests(given, fleet)
+        found = parse_digests(given)
+        for name in found:
+            fleet.server(name)
+        return found
     where = bucket(fleet.stack, aws.account, aws.region)
     return {server.name: _manifest_digest(aws, where, server.name) for server in fleet.servers}
 
@@ -134,15 +137,14 @@ def _manifest_digest(aws: Aws, where: str, server: str) -> str:
         raise OperationError(f"s3://{where}/{key} is not a manifest ({error!r}). Run 'pulumi up' again.") from error
 
 
-def _parse_digests(text: str, fleet: Fleet) -> dict[str, str]:
+def parse_digests(text: str) -> dict[str, str]:
+    """Digests from their JSON. Raises OperationError."""
     try:
         raw = json.loads(text)
     except ValueError as error:
         raise OperationError(f"TRIPOD_EXPECTED_DIGESTS is not JSON: {error}") from error
     if not isinstance(raw, dict) or not all(isinstance(value, str) for value in raw.values()):
         raise OperationError('TRIPOD_EXPECTED_DIGESTS must be an object such as {"server-1": "sha256:..."}.')
-    for name in raw:
-        fleet.server(name)
     return raw
 
 

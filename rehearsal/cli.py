@@ -58,6 +58,8 @@ class Commands(click.Group):
 
 
 def _daemon(_: click.Context, __: click.Parameter, stack: str) -> Daemon:
+    if "/" in stack.strip("./"):
+        raise click.BadParameter(f"give the stack's short name: '{stack.rstrip('/').rsplit('/', 1)[-1]}'.")
     try:
         return Daemon(stack)
     except ValueError as error:

@@ -74,15 +74,29 @@ class Daemon:
         try:
             return control.ask(self.socket, {"op": op, **arguments}, timeout)
         except NotRunningError:
-            raise NotRunningError(
-                f"no rehearsal of stack '{self.stack}' is running. Start it: {invocation()} up --stack {self.stack}"
-            ) from None
+            raise NotRunningError(f"no rehearsal of stack '{self.stack}' is running. {self._instead()}") from None
+
+    def _instead(self) -> str:
+        """What to do about a stack that is not running: start it, if it is one."""
+        from topology.stackfile import stack_names  # noqa: PLC0415  (brings YAML)
+
+        start = f"{invocation()} up --stack {self.stack}"
+        root = self.paths.root
+        others = [Daemon(path.name) for path in root.iterdir() if path.is_dir()] if root.is_dir() else []
+        running = ", ".join(sorted(one.stack for one in others if one._pid())) or "none"  # noqa: SLF001  (its own class)
+        if (ROOT / f"Pulumi.{self.stack}.yaml").is_file():
+            return f"Start it: {start}. Running: {running}"
+        stacks = ", ".join(stack_names(ROOT)) or "none"
+        return (
+            f"Running: {running}. There is no Pulumi.{self.stack}.yaml in {ROOT}; stacks that have one: {stacks}. "
+            f"Start one of another directory: {start} --project DIRECTORY"
+        )
 
     @property
     def running(self) -> bool:
         """Whether it answers."""
         try:
-            self.ask("ping", timeout=10)
+            control.ask(self.socket, {"op": "ping"}, 10)
         except NotRunningError:
             return False
         return True

@@ -23,10 +23,9 @@ from rehearsal.display import Display, choose
 from rehearsal.distribution import chosen
 from rehearsal.paths import invocation
 from rehearsal.shell import RehearsalError
-from topology.build import build_topology
 from topology.model import Topology
 from topology.problems import ConfigurationError
-from topology.settings import Settings
+from topology.reading import read_configuration
 
 JOURNAL_LINES = 15
 SETTLE_TIMEOUT = 60.0
@@ -61,7 +60,7 @@ def read_topology(project: Path, stack: str) -> Topology:
     """The topology of a stack's files. Raises RehearsalError with every fault in them."""
     file = configuration.load(project, stack)
     try:
-        return build_topology(Settings.parse(file.settings, stack), stack=stack, region=file.region)
+        return read_configuration(file.config, stack).topology
     except ConfigurationError as error:
         raise RehearsalError(str(error)) from error
 

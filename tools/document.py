@@ -19,10 +19,9 @@ from operations.measured import measured, measured_rows
 from operations.runbook.book import book
 from operations.tables import markdown_table
 from tools import configuration
-from topology.build import build_topology
 from topology.model import Topology
 from topology.picture import draw
-from topology.settings import Settings
+from topology.reading import read_configuration
 from topology.stackfile import read_stack
 
 ROOT = Path(__file__).parent.parent
@@ -51,8 +50,7 @@ def stacks(root: Path = ROOT) -> Iterator[Topology]:
     """The topology of every stack that is shipped, by name."""
     for path in sorted(root.glob("Pulumi.*.yaml")):
         stack = read_stack(root, path.name.split(".")[1])
-        settings = Settings.parse(stack.settings, stack.stack)
-        yield build_topology(settings, stack=stack.stack, region=stack.region)
+        yield read_configuration(stack.config, stack.stack).topology
 
 
 def generated(root: Path = ROOT) -> dict[Path, str]:

@@ -7,7 +7,8 @@ from collections.abc import Sequence
 from ipaddress import IPv4Address, IPv4Network
 
 from topology.checks import check_settings
-from topology.model import Alerts, Application, Backup, Server, Subnet, Tls, Topology, architecture
+from topology.instance_types import architecture
+from topology.model import Alerts, Application, Backup, Server, Subnet, Tls, Topology
 from topology.names import Role
 from topology.presets import PRESETS
 from topology.problems import ConfigurationError, Problem
@@ -29,18 +30,21 @@ FIRST_NUMBERED = 9
 def build_topology(settings: Settings, *, stack: str, region: str, zones: Sequence[str] | None = None) -> Topology:
     """The topology of `stack`, checked as a whole.
 
-    `zones` are the names of the region's available zones, in order; None when they cannot be asked for, then
+    `zones` are the names of the region's zones, in order; None when they cannot be asked for, then
     `zones` of the settings is taken on trust. Raises ConfigurationError with every problem found.
     """
     problems: list[Problem] = []
     wanted = _zones(settings, region, zones, problems)
     network = _network(settings, problems)
-    subnets = _subnets(network, wanted) if network else ()
+    subnets = _subnets(network or _STAND_IN, wanted)
     specs = settings.servers or [
         ServerSettings(name=name, roles=list(roles)) for name, roles in PRESETS[settings.preset].servers.items()
     ]
     edge = settings.edge or PRESETS[settings.preset].edge
-    servers = _servers(settings, specs, subnets, problems) if subnets else ()
+    placing: list[Problem] = []
+    servers = _servers(settings, specs, subnets, placing) if subnets else ()
+    # Where a server stands can be told without the network, its address cannot.
+    problems += placing if network else [problem for problem in placing if problem.key.endswith(".zone")]
     primary = settings.preferred_primary or _default_primary(settings, specs)
     problems += check_settings(settings, stack=stack, specs=specs, edge=edge, primary=primary)
     if problems or network is None:
@@ -77,11 +81,11 @@ def _zones(settings: Settings, region: str, available: Sequence[str] | None, pro
     twice = sorted({zone for zone in wanted if wanted.count(zone) > 1})
     problems += [Problem("zones", f"zone {zone} is listed twice", "List each zone once") for zone in twice]
     for index, zone in enumerate(wanted):
-        known = zone in available if available is not None else zone.startswith(region)
+        # A letter: Local and Wavelength Zones have longer names, and are not among those that AWS is asked for.
+        known = zone in available if available is not None else re.fullmatch(rf"{re.escape(region)}[a-z]", zone)
         if not known:
-            choice = ", ".join(available) if available else f"zones of {region}"
-            found = f"there is no zone '{zone}' in region {region}"
-            problems.append(Problem(f"zones[{index}]", found, f"Use some of: {choice}"))
+            mend = f"Use some of: {', '.join(available)}" if available else f"Write names such as {region}a"
+            problems.append(Problem(f"zones[{index}]", f"there is no zone '{zone}' in region {region}", mend))
     if len(wanted) > 2**SUBNET_BITS:
         problems.append(Problem("zones", f"{len(wanted)} zones are too many", f"Use at most {2**SUBNET_BITS}"))
     return wanted[: 2**SUBNET_BITS]
@@ -100,6 +104,7 @@ def _network(settings: Settings, problems: list[Problem]) -> IPv4Network | None:
     return network
 
 
+_STAND_IN = IPv4Network("10.20.0.0/16")
 _PRIVATE = tuple(IPv4Network(n) for n in ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16"))
 
 
@@ -152,8 +157,9 @@ def _subnet(key: str, spec: ServerSettings, subnets: tuple[Subnet, ...], problem
         number = _number(spec.name)
         if number is not None:
             return subnets[(number - 1) % len(subnets)]
-        found = f"{spec.name} has no number at its end to choose a zone by"
-        problems.append(Problem(f"{key}.zone", found, f"Name a zone: {', '.join(s.zone for s in subnets)}"))
+        by, more = ("a zone", "") if spec.address else ("a zone and an address", ", and an 'address' in it")
+        found = f"{spec.name} has no number at its end to choose {by} by"
+        problems.append(Problem(f"{key}.zone", found, f"Name a zone ({', '.join(s.zone for s in subnets)}){more}"))
         return None
     for subnet in subnets:
         if subnet.zone == spec.zone:

@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 
 from topology import ports
-from topology.model import architecture
+from topology.instance_types import DATABASE_MEMORY_GIB, SHAPE, architecture, obstacle, short_of_memory
 from topology.names import Edge, Role
 from topology.problems import Problem
 from topology.settings import ServerSettings, Settings
@@ -16,16 +16,22 @@ from topology.subscriptions import check_subscriptions
 # "tripod-" + stack + "-" + 12 digits of account + "-" + region (at most 14) must fit the 63 of a bucket's name.
 STACK_NAME = re.compile(r"^[a-z][a-z0-9-]{0,21}[a-z0-9]$|^[a-z]$")
 
+# What tells the bucket of backups from the other one (topology/names.py).
+BACKUPS = "-bk"
+
 # A server's name is also its host name (RFC 1123), its report_host and part of IAM role names (64 characters).
 SERVER_NAME = re.compile(r"^[a-z]([a-z0-9-]{0,18}[a-z0-9])?$")
 
-INSTANCE_TYPE = re.compile(r"^[a-z][a-z0-9-]*\.[a-z0-9-]+$")
 HOST_NAME = re.compile(r"^(?=.{1,253}$)([a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?\.)+[a-z]{2,63}$")
 
 # MySQL manual, "Group Replication Limitations": at most nine members.
 LARGEST_GROUP = 9
 
 MOST_TAGS = 6
+
+# Tags of every resource (components/configuration.py), and the name of each. In lower case: the keys of an IAM role's
+# tags must differ in more than capitals (IAM user guide, "Tags for AWS Identity and Access Management resources").
+RESERVED_TAGS = {"project", "stack", "managedby", "name"}
 
 
 def check_settings(
@@ -35,10 +41,15 @@ def check_settings(
     if not STACK_NAME.match(stack):
         found = f"the stack's name '{stack}' cannot be used in the names of its bucket and servers"
         yield Problem("(stack)", found, "Use 1 to 23 of a-z, 0-9 and '-', beginning with a letter")
+    elif stack.endswith(BACKUPS):
+        other = stack.removesuffix(BACKUPS)
+        found = f"the bucket of stack '{stack}' would be called as that of the backups of a stack '{other}' is"
+        yield Problem("(stack)", found, f"Use a name that does not end in '{BACKUPS}'")
     yield from _names(specs)
     yield from _roles(specs)
     yield from _edge(settings, specs, edge)
     yield from _primary(specs, primary)
+    yield from _instance_types(settings, specs)
     yield from _sizes(settings, specs)
     yield from _domain(settings)
     yield from _tls(settings)
@@ -108,21 +119,33 @@ def _primary(specs: Sequence[ServerSettings], primary: str) -> Iterator[Problem]
         yield Problem("preferredPrimary", found, f"Use one of: {', '.join(members)}")
 
 
-def _sizes(settings: Settings, specs: Sequence[ServerSettings]) -> Iterator[Problem]:
+def _instance_types(settings: Settings, specs: Sequence[ServerSettings]) -> Iterator[Problem]:
     types = {"instanceType": settings.instance_type}
+    holding: dict[str, list[str]] = {}
     for index, spec in enumerate(specs):
-        if spec.instance_type:
-            types[f"servers[{index}].instanceType"] = spec.instance_type
-        for key, size in (("rootVolumeGib", spec.root_volume_gib), ("dataVolumeGib", spec.data_volume_gib)):
-            if size is not None and not 8 <= size <= 16384:
-                yield Problem(f"servers[{index}].{key}", f"{size} is out of range", "Use 8 to 16384 (GiB)")
+        key = f"servers[{index}].instanceType" if spec.instance_type else "instanceType"
+        types[key] = spec.instance_type or settings.instance_type
+        if Role.DATABASE in spec.roles or Role.READ_REPLICA in spec.roles:
+            holding.setdefault(key, []).append(spec.name)
     for key, instance_type in types.items():
-        if not INSTANCE_TYPE.match(instance_type):
+        if not SHAPE.match(instance_type):
             yield Problem(key, f"'{instance_type}' is not an instance type", "Write one such as t3.medium")
+        if why := obstacle(instance_type):
+            yield Problem(key, f"'{instance_type}' {why}", "Use one such as t3.medium")
+        if key in holding and short_of_memory(instance_type):
+            found = f"'{instance_type}' has too little memory for a database server ({', '.join(holding[key])})"
+            yield Problem(key, found, f"Use one with {DATABASE_MEMORY_GIB} GiB or more, such as t3.medium")
     used = {spec.instance_type or settings.instance_type for spec in specs}
     if len({architecture(instance_type) for instance_type in used}) > 1:
         found = f"{', '.join(sorted(used))} are of different architectures, but a stack has one image"
         yield Problem("instanceType", found, "Use only x86_64 or only arm64 (Graviton) types")
+
+
+def _sizes(settings: Settings, specs: Sequence[ServerSettings]) -> Iterator[Problem]:
+    for index, spec in enumerate(specs):
+        for key, size in (("rootVolumeGib", spec.root_volume_gib), ("dataVolumeGib", spec.data_volume_gib)):
+            if size is not None and not 8 <= size <= 16384:
+                yield Problem(f"servers[{index}].{key}", f"{size} is out of range", "Use 8 to 16384 (GiB)")
     if settings.image and not re.match(r"^ami-([0-9a-f]{8}|[0-9a-f]{17})$", settings.image):
         mend = "Write 'ami-' and 8 or 17 hex digits, or leave it out for Ubuntu 26.04 LTS"
         yield Problem("image", f"'{settings.image}' is not the id of an image", mend)
@@ -184,6 +207,14 @@ def _application(settings: Settings) -> Iterator[Problem]:
 
 
 def _tags(settings: Settings) -> Iterator[Problem]:
+    for key in settings.tags:
+        if key.lower() in RESERVED_TAGS:
+            yield Problem(f"tags.{key}", "Tripod sets this tag itself", "Use another key")
+    for one in sorted({key.lower() for key in settings.tags}):
+        alike = [key for key in settings.tags if key.lower() == one]
+        if len(alike) > 1:
+            found = f"{' and '.join(alike)} are the same key on an IAM role"
+            yield Problem("tags", found, "Keep one of them")
     # Objects of S3 have the least room: 10 tags (S3 guide, "Categorizing your objects using tags"), four of which are
     # Tripod's own. Keys to 128 and values to 256 characters, no `aws:` prefix.
     if len(settings.tags) > MOST_TAGS:

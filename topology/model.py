@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from ipaddress import IPv4Address, IPv4Network
 
+from topology.instance_types import burstable
 from topology.names import Edge, Log, Role
 
 
@@ -48,8 +48,8 @@ class Server:
 
     @property
     def burstable(self) -> bool:
-        """Whether its type earns and spends CPU credits: the families t2, t3, t3a, t4g (not trn1)."""
-        return re.match(r"t\d", self.instance_type) is not None
+        """Whether its type earns and spends CPU credits."""
+        return burstable(self.instance_type)
 
     @property
     def logs(self) -> tuple[Log, ...]:
@@ -178,11 +178,3 @@ class Topology:
     def majority(self) -> int:
         """How many members of the group make a majority of those configured."""
         return len(self.databases) // 2 + 1
-
-
-def architecture(instance_type: str) -> str:
-    """`arm64` for Graviton families (a `g` right after the generation: t4g, m7gd), else `x86_64`.
-
-    Source: EC2 user guide, "Amazon EC2 instance type naming conventions".
-    """
-    return "arm64" if re.match(r"^[a-z]+\d+g", instance_type) else "x86_64"

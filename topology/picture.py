@@ -72,7 +72,8 @@ class Picture:
 
     def elements(self, *, styled: bool = True) -> Iterator[str]:
         """Every element in painting order: boxes, lines over them, chips over the lines."""
-        title = f"Topology of {self.topology.stack}: {len(self.columns)} servers"
+        servers = "1 server" if len(self.columns) == 1 else f"{len(self.columns)} servers"
+        title = f"Topology of {self.topology.stack}: {servers}"
         yield (
             f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {self.width} {self.height}" '
             f'width="{self.width}" height="{self.height}" role="img">'

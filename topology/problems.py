@@ -33,6 +33,6 @@ class ConfigurationError(Exception):
         self.stack = stack
         where = f"stack '{stack}'" if stack else "this stack"
         count = "1 problem" if len(self.problems) == 1 else f"{len(self.problems)} problems"
-        lines = [f"The configuration of {where} has {count}; nothing was created."]
+        lines = [f"The configuration of {where} has {count}:"]
         lines += [f"  - {problem.line}" for problem in self.problems]
         super().__init__("\n".join(lines))

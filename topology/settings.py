@@ -19,7 +19,8 @@ from topology.presets import PRESETS
 from topology.problems import ConfigurationError, Problem
 
 
-def _decode(value: object) -> object:
+def decode(value: object) -> object:
+    """Objects and arrays from their JSON text; anything else as it is."""
     # Pulumi hands objects and arrays over as JSON text.
     if isinstance(value, str) and value.strip()[:1] in ("{", "["):
         try:
@@ -35,7 +36,7 @@ def _blank_is_absent(value: object) -> object:
 
 
 def _empty_is_absent(value: object) -> object:
-    value = _decode(value)
+    value = decode(value)
     return None if value in ({}, "") else value
 
 
@@ -108,6 +109,12 @@ def _log_days(days: int) -> int:
     return days
 
 
+def _preset(name: str) -> str:
+    if name not in PRESETS:
+        raise PydanticCustomError("literal_error", "not possible", {"expected": ", ".join(PRESETS)})
+    return name
+
+
 class AlertSettings(_Section):
     """The `alerts` object."""
 
@@ -119,10 +126,10 @@ class AlertSettings(_Section):
 class Settings(_Section):
     """Every key of the `tripod:` namespace. Sizes are in GiB, times in minutes."""
 
-    preset: str = "reference"
-    servers: Annotated[list[ServerSettings], BeforeValidator(_decode)] = Field(default_factory=list)
+    preset: Annotated[str, AfterValidator(_preset)] = "reference"
+    servers: Annotated[list[ServerSettings], BeforeValidator(decode)] = Field(default_factory=list)
     edge: Annotated[Edge | None, BeforeValidator(_blank_is_absent)] = None
-    zones: Annotated[list[str], BeforeValidator(_decode)] = Field(default_factory=list)
+    zones: Annotated[list[str], BeforeValidator(decode)] = Field(default_factory=list)
     network_cidr: str = "10.20.0.0/16"
     instance_type: str = "t3.medium"
     image: _Text = None
@@ -131,16 +138,16 @@ class Settings(_Section):
     preferred_primary: _Text = None
     domain: _Text = None
     hosted_zone_id: _Text = None
-    tls: Annotated[TlsSettings, BeforeValidator(_decode)] = Field(default_factory=TlsSettings)
+    tls: Annotated[TlsSettings, BeforeValidator(decode)] = Field(default_factory=TlsSettings)
     application: Annotated[ApplicationSettings | None, BeforeValidator(_empty_is_absent)] = None
-    backup: Annotated[BackupSettings, BeforeValidator(_decode)] = Field(default_factory=BackupSettings)
+    backup: Annotated[BackupSettings, BeforeValidator(decode)] = Field(default_factory=BackupSettings)
     replica_lag_seconds: int = Field(default=30, ge=2, le=86400)
-    alerts: Annotated[AlertSettings, BeforeValidator(_decode)] = Field(default_factory=AlertSettings)
+    alerts: Annotated[AlertSettings, BeforeValidator(decode)] = Field(default_factory=AlertSettings)
     log_retention_days: Annotated[int, AfterValidator(_log_days)] = 30
     deletion_protection: bool = True
     verify: bool = True
     verify_timeout_minutes: int = Field(default=15, ge=1, le=120)
-    tags: Annotated[dict[str, str], BeforeValidator(_decode)] = Field(default_factory=dict)
+    tags: Annotated[dict[str, str], BeforeValidator(decode)] = Field(default_factory=dict)
 
     @classmethod
     def parse(cls, raw: Mapping[str, object], stack: str | None = None) -> Self:
@@ -150,17 +157,13 @@ class Settings(_Section):
         key that is unknown or of a wrong type.
         """
         try:
-            settings = cls.model_validate(dict(raw))
+            return cls.model_validate(dict(raw))
         except ValidationError as error:
-            raise ConfigurationError((_problem(e) for e in error.errors()), stack) from None
-        if settings.preset not in PRESETS:
-            found = f"there is no preset '{settings.preset}'"
-            mend = f"Use one of: {', '.join(PRESETS)}"
-            raise ConfigurationError([Problem("preset", found, mend)], stack)
-        return settings
+            raise ConfigurationError(shape_problems(error), stack) from None
 
 
-def _path(location: tuple[int | str, ...]) -> str:
+def dotted(location: tuple[int | str, ...]) -> str:
+    """A place as messages name it: `servers[0].roles[1]`."""
     text = ""
     for part in location:
         text += f"[{part}]" if isinstance(part, int) else f".{part}" if text else str(part)
@@ -185,18 +188,46 @@ def _section(location: tuple[int | str, ...]) -> type[_Section]:
             return Settings
 
 
-def _problem(error: Any) -> Problem:
+def _keys(location: tuple[int | str, ...]) -> list[str]:
+    section = _section(location[:-1]) if len(location) > 1 else Settings
+    return [field.alias or name for name, field in section.model_fields.items()]
+
+
+def close_keys(location: tuple[int | str, ...]) -> list[str]:
+    """Keys that may be meant by the unknown one at `location`: one that differs in case only, or all that are close."""
+    given, keys = str(location[-1]), _keys(location)
+    same = [key for key in keys if key.lower() == given.lower()]
+    return same or difflib.get_close_matches(given, keys, n=len(keys))
+
+
+def shape_problems(error: ValidationError) -> list[Problem]:
+    """Every fault that pydantic found, in words."""
+    listed: dict[str, str] = {}
+    return [_problem(one, listed) for one in error.errors()]
+
+
+def _unknown(location: tuple[int | str, ...], listed: dict[str, str]) -> Problem:
+    """`listed` remembers which problem has the keys of a section: a list of them is long enough once."""
+    key, found = dotted(location), "this key is not known"
+    if close := close_keys(location):
+        return Problem(key, found, f"Did you mean {' or '.join(repr(one) for one in close)}?")
+    keys = ", ".join(_keys(location))
+    if keys in listed:
+        return Problem(key, found, f"Remove it; {listed[keys]} has the known ones")
+    listed[keys] = key
+    return Problem(key, found, f"Known keys here: {keys}")
+
+
+def _problem(error: Any, listed: dict[str, str]) -> Problem:
     location: tuple[int | str, ...] = error["loc"]
-    key, given = _path(location), error.get("input")
+    key, given = dotted(location), error.get("input")
     match error["type"]:
         case "extra_forbidden":
-            section = _section(location[:-1]) if len(location) > 1 else Settings
-            keys = [field.alias or name for name, field in section.model_fields.items()]
-            close = difflib.get_close_matches(str(location[-1]), keys, n=1)
-            guess = f"Did you mean '{close[0]}'? " if close else ""
-            return Problem(key, "this key is not known", f"{guess}Known keys here: {', '.join(keys)}")
+            return _unknown(location, listed)
         case "missing":
             return Problem(key, "this key is missing", "Add it")
+        case _ if given is None:
+            return Problem(key, "this key is empty", "Remove it, or fill it")
         case "enum" | "literal_error":
             expected = error["ctx"]["expected"]
             return Problem(key, f"{given!r} is not a possible value", f"Use one of: {expected}")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,11 +14,28 @@ from topology.problems import ConfigurationError, Problem
 
 DEFAULT_REGION = "us-east-1"
 
-# libyaml's is ten times as fast; PyYAML may come without it.
-LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
-# eu-central-1, us-gov-west-1: what botocore's pattern of its partitions allows, without their list.
-_REGION = re.compile(r"[a-z]{2,4}(-[a-z]+)+-\d{1,2}")
+class DuplicateKeyError(yaml.YAMLError):
+    """An object has a key twice. `line` counts from 1 and is that of the second."""
+
+    def __init__(self, key: str, line: int) -> None:
+        super().__init__(f"the key '{key}' for the second time")
+        self.line = line
+
+
+# libyaml's is ten times as fast; PyYAML may come without it.
+class _Loader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # type: ignore[misc]
+    """As Pulumi's: a key that is there twice is a fault, where PyYAML lets the last one win."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        seen: set[tuple[str, str]] = set()
+        for key, _ in node.value:
+            if isinstance(key, yaml.ScalarNode):
+                if (key.tag, key.value) in seen:
+                    raise DuplicateKeyError(key.value, key.start_mark.line + 1)
+                seen.add((key.tag, key.value))
+        found: dict[Any, Any] = super().construct_mapping(node, deep)
+        return found
 
 
 @dataclass(frozen=True)
@@ -35,12 +52,11 @@ class StackFile:
     @property
     def settings(self) -> dict[str, object]:
         """The keys of the `tripod:` namespace, without it."""
-        prefix = f"{PROJECT}:"
-        return {key.removeprefix(prefix): value for key, value in self.config.items() if key.startswith(prefix)}
+        return in_namespace(self.config, PROJECT)
 
     @property
     def region(self) -> str:
-        """The AWS region."""
+        """The AWS region; DEFAULT_REGION where a program of another kind names none (Tripod's must)."""
         return str(self.config.get("aws:region") or DEFAULT_REGION)
 
 
@@ -61,22 +77,32 @@ def read_stack(root: Path, stack: str) -> StackFile:
         raise ConfigurationError([other_project(project)], stack)
     path = root / f"Pulumi.{stack}.yaml"
     if not path.is_file():
-        there = sorted(one.name.split(".")[1] for one in root.glob("Pulumi.*.yaml") if one.is_file())
-        stacks = ", ".join(there) or "none"
+        stacks = ", ".join(stack_names(root)) or "none"
         found = f"there is no file {path.name} in {root}"
         raise ConfigurationError([Problem("(stack)", found, f"Stacks that have one: {stacks}")], stack)
-    own = {_namespaced(project, key): value for key, value in _object(_read(path), path, stack).items()}
+    own: dict[str, object] = {}
+    for key, value in _object(_read(path), path, stack).items():
+        if (full := _namespaced(project, key)) in own:
+            found = f"{path.name} has it with its namespace and without"
+            raise ConfigurationError([Problem(full, found, "Keep one of them")], stack)
+        own[full] = value
     encrypted = [key for key, value in own.items() if _is_encrypted(value)]
     if encrypted:
         found = f"the value in {path.name} is encrypted, and only the Pulumi engine can open it"
         mend = "Name an SSM parameter instead, or take it out for this command"
         raise ConfigurationError([Problem(key, found, mend) for key in encrypted], stack)
-    file = StackFile(stack, project, _declared(program, project) | own)
-    region = file.config.get("aws:region")
-    if region and not (isinstance(region, str) and _REGION.fullmatch(region)):
-        mend = "Write one region's name, such as eu-central-1"
-        raise ConfigurationError([Problem("aws:region", f"{region!r} is not the name of a region", mend)], stack)
-    return file
+    return StackFile(stack, project, _declared(program, project) | own)
+
+
+def stack_names(root: Path) -> list[str]:
+    """The stacks that have a file in `root`."""
+    return sorted(one.name.split(".")[1] for one in root.glob("Pulumi.*.yaml") if one.is_file())
+
+
+def in_namespace(config: Mapping[str, object], namespace: str) -> dict[str, object]:
+    """The keys of one namespace, without it."""
+    prefix = f"{namespace}:"
+    return {key.removeprefix(prefix): value for key, value in config.items() if key.startswith(prefix)}
 
 
 def other_project(name: str) -> Problem:
@@ -115,13 +141,16 @@ def _is_encrypted(value: object) -> bool:
 
 def _read(path: Path) -> dict[str, Any]:
     try:
-        content = yaml.load(path.read_text(encoding="utf-8"), Loader=LOADER)  # noqa: S506  a safe one either way
+        content = yaml.load(path.read_text(encoding="utf-8"), Loader=_Loader)  # noqa: S506  a safe one
     except OSError as error:
         found = f"cannot read {path} ({error.strerror or type(error).__name__})"
         raise ConfigurationError([Problem("(file)", found, "Name the directory of the Pulumi program")]) from None
     except UnicodeDecodeError:
         found = f"{path.name} is not text in UTF-8"
         raise ConfigurationError([Problem("(file)", found, "Save it as UTF-8, without a byte order mark")]) from None
+    except DuplicateKeyError as error:
+        found = f"{path.name}, line {error.line} has {error}"
+        raise ConfigurationError([Problem("(file)", found, "Keep one of them")]) from None
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         where = f", line {mark.line + 1}" if mark else ""

@@ -36,7 +36,7 @@ def add_to(main: click.Group, stack_option: Callable[[Any], Any]) -> None:
         is_eager=True,
         expose_value=False,
         callback=_show_catalogue,
-        help="List the drills and their negative controls.",
+        help="List the drills and their negative controls; needs no --stack.",
     )
     @click.option("--repeat", type=click.IntRange(1, 1000), default=1, show_default=True, help="Run each so often.")
     @click.option("--without", "safety", metavar="FEATURE", help="Run without a safety feature: it must fail.")

@@ -131,6 +131,8 @@ def test_a_copy_is_made_beside_the_database(invoke, jobs):
         (("--latest", "--to", "2026-11-23T10:15:00Z", "--into", "x"), "one of --to, --to-gtid and --latest"),
         (("--latest",), "--into NAME for a scratch copy, or --confirm STACK"),
         (("--latest", "--into", "x", "--confirm", "dev"), "--into NAME for a scratch copy, or --confirm STACK"),
+        (("--to", "yesterday", "--into", "x"), "'yesterday' is not a time. Write it as 2026-11-23T10:15:00Z."),
+        (("--to", "2026-11-23 10:15", "--into", "x"), "'2026-11-23 10:15' has no time zone."),
         (("--latest", "--confirm", "prod"), "--confirm says 'prod', but the stack is 'dev'. Nothing was done."),
     ],
 )

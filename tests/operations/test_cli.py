@@ -232,6 +232,44 @@ def test_the_region_is_the_environments_or_else_that_of_the_stacks_file(
     assert "in sa-east-1" in error_of(invoke("status", "--stack", "dev", "--region", "sa-east-1"))
 
 
+@pytest.mark.parametrize(
+    "stack, content, said",
+    [
+        ("prud", None, "there is no file Pulumi.prud.yaml"),
+        ("dev", "config: [\n", "Pulumi.dev.yaml, line 2 is not valid YAML"),
+        ("dev", "config: {aws:region: eu-west}\n", "'eu-west' is not the name of a region"),
+        ("dev", "config: {tripod:preset: reference}\n", "no region is named"),
+    ],
+)
+def test_why_the_stacks_file_gives_no_region_is_told(invoke, project, monkeypatch, stack, content, said):
+    monkeypatch.setattr(configuration, "PROJECT_DIRECTORY", project)
+    monkeypatch.delenv("AWS_REGION")
+    if content:
+        (project / "Pulumi.dev.yaml").write_text(content)
+    output = error_of(invoke("status", "--stack", stack))
+    assert "No AWS region is set. Set AWS_REGION, or pass --region." in output
+    assert said in output
+    assert ("Stacks that have one: dev" in output) is (content is None)
+
+
+@pytest.mark.parametrize("command", ["status", "verify", "explain"])
+def test_a_stacks_short_name_is_wanted(invoke, command):
+    assert "give the stack's short name: 'dev'." in error_of(invoke(command, "--stack", "me/tripod/dev"), code=2)
+
+
+@pytest.mark.parametrize("command", ["apply", "status", "verify"])
+def test_digests_that_are_none_are_told_before_aws_is_asked(invoke, monkeypatch, command):
+    monkeypatch.setattr(cli, "_aws", lambda stack, region: pytest.fail("AWS was asked"))
+    output = error_of(invoke(command, "--stack", "dev", "--expected-digests", "{bad"))
+    assert "TRIPOD_EXPECTED_DIGESTS is not JSON" in output
+
+
+def test_explain_wants_a_region_as_the_program_does(invoke, project):
+    (project / "Pulumi.dev.yaml").write_text("config:\n  tripod:preset: reference\n")
+    output = error_of(invoke("explain", "--stack", "dev", "--directory", str(project)))
+    assert "aws:region: no region is named. Run: pulumi config set aws:region us-east-1" in output
+
+
 def test_explain_needs_no_aws(invoke, project, monkeypatch):
     monkeypatch.delenv("AWS_REGION")
     monkeypatch.delenv("AWS_ACCESS_KEY_ID")

@@ -113,7 +113,7 @@ def test_every_cloudwatch_alarm_leads_to_the_entry_that_names_it(topology):
     check_alarms(topology)
 
 
-@pytest.mark.parametrize("instance_type", ["t2.small", "t4g.small", "m7i.large", "trn1.2xlarge"])
+@pytest.mark.parametrize("instance_type", ["t3a.medium", "t4g.medium", "m7i.large", "trn1.2xlarge"])
 def test_servers_have_alarms_by_their_type(instance_type):
     check_alarms(build(instanceType=instance_type))
 

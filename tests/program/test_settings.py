@@ -10,6 +10,7 @@ import pytest
 
 from tests.program.evaluation import Evaluation, evaluate
 from tests.program.plain_mocks import IMAGE
+from topology.checks import RESERVED_TAGS
 
 
 def refused(**more: Any) -> tuple[str, Evaluation]:
@@ -21,7 +22,8 @@ def refused(**more: Any) -> tuple[str, Evaluation]:
 
 def test_faults_are_said_together_and_nothing_is_created() -> None:
     message, evaluation = refused(configured={"instancetype": "t3.large", "rootVolumeGib": "3"})
-    assert "2 problems; nothing was created" in message
+    assert "has 2 problems:" in message
+    assert message.endswith("\nNothing was created or changed.")
     assert "Did you mean 'instanceType'" in message
     assert evaluation.resources == []
     assert evaluation.asked == {}
@@ -42,6 +44,13 @@ def test_a_zone_that_does_not_exist_creates_nothing() -> None:
     assert {r.type for r in evaluation.resources} <= {"pulumi:providers:aws"}
 
 
+def test_shape_hides_no_meaning_and_a_wrong_namespace_is_told() -> None:
+    message, evaluation = refused(configured={"preset": "triple", "image": "x"}, aws={"regoin": "us-east-1"})
+    for said in ("tripod:preset: 'triple'", "tripod:image: 'x'", "aws:regoin: this key is not read", "aws:region: no"):
+        assert said in message
+    assert evaluation.asked == {}
+
+
 def test_a_missing_region_is_one_clear_message() -> None:
     message, evaluation = refused(aws={})
     assert "pulumi config set aws:region" in message
@@ -54,11 +63,51 @@ def test_any_region_and_its_zones() -> None:
     assert evaluation.of("VpcEndpoint")[0].inputs["serviceName"] == "com.amazonaws.eu-north-1.s3"
 
 
-def test_zones_without_the_servers_type_are_passed_over() -> None:
-    zones = [f"us-east-1{letter}" for letter in "bcd"]
-    offers = {"id": "x", "locations": zones, "instanceTypes": ["t3.medium"] * 3}
-    evaluation = evaluate(answers={"getInstanceTypeOfferings": offers})
-    assert {s.inputs["availabilityZone"] for s in evaluation.of("Subnet")} == set(zones)
+def offers(*zones: str, kind: str = "t3.medium") -> dict[str, Any]:
+    found = {"id": "x", "locations": list(zones), "instanceTypes": [kind] * len(zones)}
+    return {"getInstanceTypeOfferings": found}
+
+
+def placed(evaluation: Evaluation) -> dict[str, str]:
+    """Data volume -> its zone."""
+    return {volume.name: volume.inputs["availabilityZone"] for volume in evaluation.of("Volume")}
+
+
+def test_no_volume_moves_when_offers_types_or_states_change() -> None:
+    before = placed(evaluate())
+    assert set(before.values()) == {"us-east-1a", "us-east-1b", "us-east-1c"}
+    assert placed(evaluate(answers=offers("us-east-1b", "us-east-1c", "us-east-1d"))) == before
+    assert (
+        placed(evaluate(configured={"instanceType": "m7i.large"}, answers=offers("us-east-1d", kind="m7i.large")))
+        == before
+    )
+    # AWS is free to list them in any order, and is asked for zones in every state.
+    shuffled = {"names": [f"us-east-1{letter}" for letter in "dbca"], "zoneIds": [], "id": "x", "groupNames": []}
+    evaluation = evaluate(answers={"getAvailabilityZones": shuffled})
+    assert placed(evaluation) == before
+    assert "state" not in evaluation.asked["getAvailabilityZones"]
+
+
+def test_a_zone_without_a_servers_type_is_told_and_nobody_is_refused(caplog: pytest.LogCaptureFixture) -> None:
+    evaluate(answers=offers("us-east-1b", "us-east-1c", "us-east-1d"))
+    (said,) = [record.getMessage() for record in caplog.records if "AWS offers no" in record.getMessage()]
+    assert said.startswith("AWS offers no t3.medium in us-east-1a: it will refuse")
+    assert "uses: us-east-1b, us-east-1c, us-east-1d. Before the first `pulumi up`, name some of them" in said
+
+
+@pytest.mark.parametrize("answers", [offers(), offers("us-east-1a", "us-east-1b", "us-east-1c")])
+def test_offers_that_suffice_or_that_nobody_knows_are_no_matter(
+    answers: dict[str, Any], caplog: pytest.LogCaptureFixture
+) -> None:
+    evaluate(answers=answers)
+    assert "AWS offers no" not in caplog.text
+
+
+def test_named_zones_are_asked_for_offers_too(caplog: pytest.LogCaptureFixture) -> None:
+    zones = ["us-east-1d", "us-east-1a", "us-east-1b"]
+    evaluation = evaluate(configured={"zones": zones}, answers=offers("us-east-1a", "us-east-1b"))
+    assert list(placed(evaluation).values()).count("us-east-1d") == 1
+    assert "AWS offers no t3.medium in us-east-1d" in caplog.text
 
 
 def test_image_of_the_architecture_or_the_stacks_own() -> None:
@@ -139,6 +188,8 @@ def test_tags_of_the_stack_are_on_everything() -> None:
     tags = json.loads(provider.inputs["defaultTags"])["tags"]
     assert tags["Team"] == "web"
     assert tags["ManagedBy"] == "pulumi"
+    # Every key that the program sets is one that a stack's file cannot.
+    assert {key.lower() for key in tags if not key.startswith("tripod:")} - {"team"} < RESERVED_TAGS
 
 
 def test_a_profile_is_passed_on() -> None:

@@ -75,10 +75,28 @@ def call(*words):
     ids=" ".join,
 )
 def test_without_a_stack_every_command_says_how_to_start_one(words):
-    done = call(words[0], "--stack", "nothing", *words[1:])
+    done = call(words[0], "--stack", "staging", *words[1:])
     assert done.exit_code == 1
-    assert f"no rehearsal of stack 'nothing' is running. Start it: {invocation()} up --stack nothing" in done.output
+    assert f"no rehearsal of stack 'staging' is running. Start it: {invocation()} up --stack staging" in done.output
     assert "Traceback" not in done.output
+
+
+def test_a_stack_that_nobody_knows_is_not_to_be_started(monkeypatch):
+    running = daemon.Daemon("prod")
+    running.paths.directory.mkdir(parents=True)
+    (running.paths.root / "prod.lock").touch()
+    monkeypatch.setattr(daemon.Daemon, "_pid", lambda one: 42 if one.stack == "prod" else None)
+    done = call("status", "--stack", "stagging")
+    assert done.exit_code == 1
+    assert "no rehearsal of stack 'stagging' is running. Running: prod. There is no Pulumi.stagging.yaml" in done.output
+    assert "stacks that have one: dev, five, prod, replicas, staging." in done.output
+    assert f"of another directory: {invocation()} up --stack stagging --project DIRECTORY" in done.output
+
+
+def test_a_stacks_short_name_is_wanted():
+    done = call("status", "--stack", "organization/tripod/dev")
+    assert done.exit_code == 2
+    assert "give the stack's short name: 'dev'." in done.output
 
 
 def test_a_stacks_name_is_checked():
@@ -192,7 +210,7 @@ def test_what_the_machine_lacks_is_said_at_once(monkeypatch):
 def test_a_faulty_configuration_is_told_before_anything_starts(tmp_path, monkeypatch):
     monkeypatch.setattr(requirements, "missing", lambda _: [])
     (tmp_path / "Pulumi.yaml").write_text("name: tripod\nruntime: python\n")
-    (tmp_path / "Pulumi.bad.yaml").write_text("config: {tripod:presett: x, tripod:rootVolumeGib: much}\n")
+    (tmp_path / "Pulumi.bad.yaml").write_text("config: {aws:region: eu-west-1, tripod:presett: x, tripod:image: y}\n")
     done = call("up", "--stack", "bad", "--project", str(tmp_path))
     assert done.exit_code == 1
     assert "2 problems" in done.output

@@ -137,6 +137,20 @@ CORPUS: dict[str, tuple[dict[str, object], str, str]] = {
     "a public network": ({"networkCidr": "8.8.0.0/16"}, "networkCidr", "RFC 1918"),
     "a network too small": ({"networkCidr": "10.20.0.0/28"}, "networkCidr", "/16 to /24"),
     "not an instance type": ({"instanceType": "medium"}, "instanceType", "t3.medium"),
+    "a type whose volumes have no NVMe name": ({"instanceType": "t2.medium"}, "instanceType", "such as t3.medium"),
+    "a server's type whose volumes have no NVMe name": (
+        {"servers": servers({**ALL, "instanceType": "m4.large"})},
+        "servers[0].instanceType",
+        "such as t3.medium",
+    ),
+    "a type for macOS": ({"instanceType": "mac2.metal"}, "instanceType", "such as t3.medium"),
+    "too little memory for a database": ({"instanceType": "t3.small"}, "instanceType", "4 GiB or more"),
+    "too little memory, and no NVMe name": ({"instanceType": "t2.micro"}, "instanceType", "4 GiB or more"),
+    "too little memory for a read replica": (
+        {"servers": servers(ALL, server("b-2", "read_replica", instanceType="t3.micro"))},
+        "servers[1].instanceType",
+        "4 GiB or more",
+    ),
     "two architectures": (
         {"servers": servers(ALL, server("b-2", APP, instanceType="t4g.medium"))},
         "instanceType",
@@ -240,6 +254,10 @@ CORPUS: dict[str, tuple[dict[str, object], str, str]] = {
     ),
     "text for protection": ({"deletionProtection": "perhaps"}, "deletionProtection", "true or false"),
     "a tag of AWS's own": ({"tags": {"aws:owner": "me"}}, "tags", "aws:"),
+    "a tag that Tripod sets": ({"tags": {"Stack": "other"}}, "tags.Stack", "another key"),
+    "a tag that Tripod sets, in other letters": ({"tags": {"project": "shop"}}, "tags.project", "another key"),
+    "the name of every resource": ({"tags": {"Name": "shop"}}, "tags.Name", "another key"),
+    "two tags that IAM takes for one": ({"tags": {"Team": "a", "team": "b"}}, "tags", "Keep one"),
     "a tag's value too long": ({"tags": {"Owner": "x" * 300}}, "tags.Owner", "256"),
     "too many tags": ({"tags": {f"key{n}": "v" for n in range(7)}}, "tags", "at most 6"),
     "a tag that is a number": ({"tags": {"CostCentre": 42}}, "tags.CostCentre", "quotes"),
@@ -267,12 +285,22 @@ def test_the_corpus_is_large_enough_and_a_good_configuration_passes() -> None:
     build_topology(Settings.parse({"application": APPLICATION}), stack="test", region="eu-west-1", zones=ZONES)
 
 
+def test_a_server_without_a_database_may_be_small() -> None:
+    small = server("b-2", APP, "monitoring", instanceType="t3.small")
+    build_topology(Settings.parse({"servers": servers(ALL, small)}), stack="test", region="eu-west-1", zones=ZONES)
+    # What nobody uses is no matter.
+    whole = servers({**ALL, "instanceType": "t3.large"}, small)
+    build_topology(
+        Settings.parse({"servers": whole, "instanceType": "t3.nano"}), stack="test", region="eu-west-1", zones=ZONES
+    )
+
+
 def test_several_faults_are_reported_together() -> None:
     error = refuse({"networkCidr": "8.8.8.8/8", "image": "latest", "domain": "not a host", "preferredPrimary": "x"})
     assert {problem.key for problem in error.problems} == {"networkCidr", "image", "domain", "preferredPrimary"}
-    assert str(error).startswith("The configuration of stack 'test' has 4 problems; nothing was created.")
+    assert str(error).startswith("The configuration of stack 'test' has 4 problems:\n  - tripod:")
 
 
-@pytest.mark.parametrize("stack", ["Dev", "my_stack", "1st", "a" * 24, "dev-"])
+@pytest.mark.parametrize("stack", ["Dev", "my_stack", "1st", "a" * 24, "dev-", "dev-bk"])
 def test_a_stacks_name_must_fit_the_names_made_of_it(stack: str) -> None:
     assert [problem.key for problem in refuse({}, stack).problems] == ["(stack)"]

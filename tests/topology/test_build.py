@@ -8,10 +8,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from topology.build import architecture, build_topology
+from topology.build import build_topology
+from topology.instance_types import architecture
 from topology.model import Topology
-from topology.names import Edge, Role
+from topology.names import Edge, Role, backup_bucket, bucket
 from topology.presets import PRESETS
+from topology.problems import ConfigurationError
 from topology.settings import Settings
 
 ZONES = ["eu-west-1a", "eu-west-1b", "eu-west-1c", "eu-west-1d"]
@@ -110,6 +112,23 @@ def test_two_zones_are_enough_where_a_region_has_no_more() -> None:
     topology = build_topology(Settings.parse({}), stack="test", region="us-west-1", zones=["us-west-1a", "us-west-1c"])
     assert [server.zone for server in topology.servers] == ["us-west-1a", "us-west-1c", "us-west-1a"]
     assert len({server.address for server in topology.servers}) == 3
+
+
+@given(st.lists(st.from_regex(r"[a-z](-?[ab](k|-bk)?){0,3}", fullmatch=True), min_size=2, max_size=2, unique=True))
+def test_no_bucket_of_a_stack_is_anothers(stacks: list[str]) -> None:
+    def buckets(stack: str) -> set[str]:
+        return {name(stack, "123456789012", "eu-west-1") for name in (bucket, backup_bucket)}
+
+    def usable(stack: str) -> bool:
+        try:
+            build_topology(Settings(), stack=stack, region="eu-west-1")
+        except ConfigurationError:
+            return False
+        return True
+
+    one, other = stacks
+    assert not (buckets(one) & buckets(other)) or not (usable(one) and usable(other))
+    assert len(buckets(one)) == 2
 
 
 @pytest.mark.parametrize(

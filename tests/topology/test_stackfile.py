@@ -75,11 +75,8 @@ def test_a_broken_file_is_one_clear_message(tmp_path: Path, content: str) -> Non
     [
         (b"\xff\xfe\x00c", "not text in UTF-8"),
         (b"config: {tripod:domain: 2026-13-45}\n", "a value that YAML cannot read"),
-        (b"config: {aws:region: no where}\n", "aws:region: 'no where' is not the name of a region"),
-        (b"config: {aws:region: [eu-west-1]}\n", r"aws:region: \['eu-west-1'\] is not the name of a region"),
-        (b"config: {aws:region: eu-west}\n", "aws:region: 'eu-west' is not the name of a region"),
     ],
-    ids=["not UTF-8", "no date", "no region", "a list", "half a region"],
+    ids=["not UTF-8", "no date"],
 )
 def test_values_that_nobody_can_use_are_told(tmp_path: Path, content: bytes, said: str) -> None:
     (tmp_path / "Pulumi.yaml").write_text(PROJECT)
@@ -88,11 +85,37 @@ def test_values_that_nobody_can_use_are_told(tmp_path: Path, content: bytes, sai
         read_stack(tmp_path, "qa")
 
 
-@pytest.mark.parametrize("region", ["eu-central-1", "us-gov-west-1", "ap-southeast-7", "us-iso-east-1", "cn-north-1"])
-def test_every_form_of_region_is_taken(tmp_path: Path, region: str) -> None:
+@pytest.mark.parametrize(
+    "content, said",
+    [
+        ("config:\n  tripod:preset: reference\n  tripod:preset: active-active\n", "line 3 has the key 'tripod:preset'"),
+        ("config: {tripod:tags: {Team: a, Team: b}}\n", "line 1 has the key 'Team'"),
+        ("config:\n  tripod:servers:\n    - {name: a-1, roles: [app], name: a-2}\n", "line 3 has the key 'name'"),
+        ("config: {}\nconfig: {}\n", "line 2 has the key 'config'"),
+    ],
+)
+def test_a_key_that_is_there_twice_is_told_and_not_chosen(tmp_path: Path, content: str, said: str) -> None:
     (tmp_path / "Pulumi.yaml").write_text(PROJECT)
-    (tmp_path / "Pulumi.qa.yaml").write_text(f"config: {{aws:region: {region}}}\n")
-    assert read_stack(tmp_path, "qa").region == region
+    (tmp_path / "Pulumi.qa.yaml").write_text(content)
+    with pytest.raises(ConfigurationError, match=rf"Pulumi\.qa\.yaml, {said} for the second time\. Keep one of them"):
+        read_stack(tmp_path, "qa")
+
+
+def test_a_key_with_its_namespace_and_without_is_there_twice(tmp_path: Path) -> None:
+    (tmp_path / "Pulumi.yaml").write_text(PROJECT)
+    (tmp_path / "Pulumi.qa.yaml").write_text("config: {preset: reference, tripod:preset: active-active}\n")
+    with pytest.raises(
+        ConfigurationError, match=r"tripod:preset: Pulumi\.qa\.yaml has it with its namespace and without"
+    ):
+        read_stack(tmp_path, "qa")
+
+
+def test_anchors_and_merges_are_no_second_key(tmp_path: Path) -> None:
+    (tmp_path / "Pulumi.yaml").write_text(PROJECT)
+    merged = "config: {tripod:a: &a {b: 1}, tripod:c: {<<: *a, b: 2}, tripod:d: *a}\n"
+    (tmp_path / "Pulumi.qa.yaml").write_text(merged)
+    settings = read_stack(tmp_path, "qa").settings
+    assert (settings["a"], settings["c"], settings["d"]) == ({"b": 1}, {"b": 2}, {"b": 1})
 
 
 def test_a_project_of_another_name_is_refused_because_its_keys_would_be_nobodys(tmp_path: Path) -> None:

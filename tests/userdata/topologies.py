@@ -68,5 +68,7 @@ def topologies(draw: st.DrawFn) -> Topology:
         settings["application"] = OWN_APPLICATION
     if draw(st.booleans()):
         settings["tls"] = {"mode": "provided", "certificateParameter": "/x/cert", "keyParameter": "/x/key"}
-    stack = draw(st.from_regex(r"[a-z][a-z0-9-]{0,20}[a-z0-9]", fullmatch=True))
+    stack = draw(
+        st.from_regex(r"[a-z][a-z0-9-]{0,20}[a-z0-9]", fullmatch=True).filter(lambda name: not name.endswith("-bk"))
+    )
     return build(stack, **settings)
