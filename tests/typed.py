@@ -23,7 +23,7 @@ AWS_OPTIONS = {"region", "query", "output"}
 AWS_OWN = {("logs", "tail"): {"since", "follow", "format", "filter-pattern", "log-stream-names"}}
 PULUMI = {"up", "destroy", "state", "stack", "preview", "config"}
 ON_SERVERS = {"systemctl", "journalctl", "haproxy", "openssl", "df", "du", "systemd-cgtop", "cat", "nstat"}
-ON_SERVERS |= {"mkdir", "find", "resize2fs"}
+ON_SERVERS |= {"mkdir", "find", "resize2fs", "mysql"}
 
 
 def commands(text: str) -> Iterator[str]:
