@@ -41,8 +41,12 @@ stack `{stack}`. For another stack, with its own names: `.venv/bin/python -m ope
 
 Commands that begin with `.venv/bin/python` or `aws` are typed in a copy of this repository, with credentials of the
 account. Those "on the server" are typed in a shell that `.venv/bin/python -m operations shell --stack {stack} SERVER`
-opens, after `sudo -i`. Words in capitals are yours to fill in. `operations apply` starts what has stopped and changes
-what differs from the bundle; what runs and is right it leaves alone.
+opens, after `sudo -i`. Words in capitals are yours to fill in.
+
+A bundle is all that makes a server what it is: files, units and packages. `pulumi up` puts one for each server into
+the stack's bucket. To apply it is to fetch it, check it, and change on the server what differs. `operations apply` does
+that on one server or all of them, one after the other. It starts what has stopped, and leaves alone what runs and is
+right.
 
 Start here, whatever it is: it names each server, its state and what is wrong with it.
 
@@ -54,6 +58,11 @@ export AWS_REGION={region}
 
 ## What each single failure does
 
+"""
+ALONE = """\
+---
+"On the server" is in a shell that `.venv/bin/python -m operations shell --stack {stack} SERVER` opens, after `sudo -i`.
+Words in capitals are yours to fill in.
 """
 
 ALERTS = """
@@ -140,6 +149,20 @@ def entry(topology: Topology, key: str) -> Entry:
     )
 
 
+def alone(topology: Topology, key: str) -> str:
+    """The section called `key`, as it stands in a terminal without the others: its links are commands that print them.
+
+    Raises what `entry` raises.
+    """
+    keys = {one.anchor: one.key for one in entries(topology)}
+
+    def command(link: re.Match[str]) -> str:
+        return f"{link[1]} (`.venv/bin/python -m operations runbook --stack {topology.stack} {keys[link[2]]}`)"
+
+    text = re.sub(r"\[([^\]]+)\]\(#([^)]+)\)", command, entry(topology, key).text)
+    return f"{text}\n{ALONE.format(stack=topology.stack)}"
+
+
 def entry_of_failure(event: str) -> str:
     """Key of the entry for a failure of operations/failures.py. Raises KeyError when there is none."""
     for beginning, key in FAILURE_ENTRIES:
@@ -199,6 +222,9 @@ def _context(topology: Topology) -> dict[str, object]:
         "server": topology.servers[-1].name,
         "floating": topology.edge is Edge.FLOATING_EIP,
         "logs": {log.value: names.log_group(topology.stack, log) for log in Log},
+        "parameters": names.parameter_prefix(topology.stack),
         "group_parameters": names.group_parameters(topology.stack),
+        # Without account and region, which come after it.
+        "backup_bucket": names.backup_bucket(topology.stack, "", "").rstrip("-") + "-",
         "own_certificate": topology.tls.mode != "self-signed",
     }
