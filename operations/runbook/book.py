@@ -138,15 +138,7 @@ def entry(topology: Topology, key: str) -> Entry:
 
     Raises OperationError with the names that there are.
     """
-    found = entries(topology)
-    wanted = DRILL_ENTRIES[key].entry if key in DRILL_ENTRIES else key
-    for one in found:
-        if one.key == wanted or key in (*one.alerts, *one.alarms):
-            return one
-    raise OperationError(
-        f"the runbook has no entry '{key}'; it has: {', '.join(one.key for one in found)}. "
-        "The name of an alert, a CloudWatch alarm or a drill will do, too."
-    )
+    return _chosen(entries(topology), key)
 
 
 def alone(topology: Topology, key: str) -> str:
@@ -154,12 +146,13 @@ def alone(topology: Topology, key: str) -> str:
 
     Raises what `entry` raises.
     """
-    keys = {one.anchor: one.key for one in entries(topology)}
+    found = entries(topology)
+    keys = {one.anchor: one.key for one in found}
 
     def command(link: re.Match[str]) -> str:
         return f"{link[1]} (`.venv/bin/python -m operations runbook --stack {topology.stack} {keys[link[2]]}`)"
 
-    text = re.sub(r"\[([^\]]+)\]\(#([^)]+)\)", command, entry(topology, key).text)
+    text = re.sub(r"\[([^\]]+)\]\(#([^)]+)\)", command, _chosen(found, key).text)
     return f"{text}\n{ALONE.format(stack=topology.stack)}"
 
 
@@ -196,6 +189,17 @@ def book(topology: Topology) -> str:
         markdown_table(DRILL_HEADERS, drilled),
     )
     return "".join(parts) + "".join(f"\n{one.text}" for one in found)
+
+
+def _chosen(found: tuple[Entry, ...], key: str) -> Entry:
+    wanted = DRILL_ENTRIES[key].entry if key in DRILL_ENTRIES else key
+    for one in found:
+        if one.key == wanted or key in (*one.alerts, *one.alarms):
+            return one
+    raise OperationError(
+        f"the runbook has no entry '{key}'; it has: {', '.join(one.key for one in found)}. "
+        "The name of an alert, a CloudWatch alarm or a drill will do, too."
+    )
 
 
 def _entry(key: str, text: str) -> Entry:
