@@ -216,7 +216,7 @@ def runbook(stack: str, directory: Path, entry: str | None) -> None:
     ENTRY is a name of the runbook, or of an alert, a CloudWatch alarm or a drill. Needs no AWS.
     """
     topology = configuration.load_topology(stack, directory)
-    click.echo(book.entry(topology, entry).text if entry else book.book(topology), nl=False)
+    click.echo(book.alone(topology, entry) if entry else book.book(topology), nl=False)
 
 
 @main.command()

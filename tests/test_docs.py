@@ -11,11 +11,14 @@ from xml.etree import ElementTree
 import pytest
 
 from tests.typed import check, commands
+from tests.userdata.topologies import preset
 from tools import redact
 from tools.document import generated, insert, stacks
 from topology.build import build_topology
 from topology.picture import draw
 from topology.settings import Settings
+from userdata.app.files import UNIT, environment
+from userdata.render import bundle
 
 ROOT = Path(__file__).parent.parent
 PAGES = [*sorted(ROOT.glob("*.md")), *sorted((ROOT / "docs").rglob("*.md"))]
@@ -172,3 +175,18 @@ def test_the_redacting_program_needs_the_scratch_stacks_salt(tmp_path, monkeypat
     file.write_text("config: {}\n", encoding="utf-8")
     with pytest.raises(SystemExit, match="has no encryptionsalt"):
         redact.main()
+
+
+def test_what_an_application_is_told_and_may_use_is_documented():
+    text = (ROOT / "docs" / "application.md").read_text(encoding="utf-8")
+    topology = preset("reference")
+    server = topology.apps[0]
+    set_for_it = dict(line.split("=", 1) for line in environment(topology, server).splitlines())
+    assert set(re.findall(r"`(TRIPOD_[A-Z_]+)`", text)) == set(set_for_it)
+    (unit,) = (file.content for file in bundle(topology, server).files if file.path.endswith(f"/{UNIT}"))
+    memory = re.search(r"^MemoryMax=(\d+)%$", unit, re.MULTILINE)
+    stop = re.search(r"^TimeoutStopSec=(\d+)s$", unit, re.MULTILINE)
+    assert memory
+    assert f"at most {memory[1]} % of the server's" in text
+    assert stop
+    assert f"SIGKILL {stop[1]} s later" in text

@@ -19,11 +19,16 @@ from userdata.host.__main__ import _parser
 
 # What every command of the AWS CLI has beside its operation's own options.
 AWS_OPTIONS = {"region", "query", "output"}
-# Commands of the AWS CLI that are no operation of a service, with their options (AWS CLI, `aws logs tail help`).
-AWS_OWN = {("logs", "tail"): {"since", "follow", "format", "filter-pattern", "log-stream-names"}}
+# Commands of the AWS CLI that are no operation of a service, with their options (AWS CLI, `aws logs tail help` ...).
+AWS_OWN = {
+    ("logs", "tail"): {"since", "follow", "format", "filter-pattern", "log-stream-names"},
+    ("s3", "ls"): {"recursive", "summarize", "human-readable"},
+    ("s3", "cp"): {"recursive"},
+    ("ec2", "wait"): {"instance-ids"},
+}
 PULUMI = {"up", "destroy", "state", "stack", "preview", "config"}
 ON_SERVERS = {"systemctl", "journalctl", "haproxy", "openssl", "df", "du", "systemd-cgtop", "cat", "nstat"}
-ON_SERVERS |= {"mkdir", "find", "resize2fs"}
+ON_SERVERS |= {"mkdir", "find", "resize2fs", "mysql"}
 
 
 def commands(text: str) -> Iterator[str]:
@@ -37,12 +42,16 @@ def check(line: str) -> None:
     words = shlex.split(line)
     if words[:2] == [".venv/bin/python", "-m"]:
         check_python(words[2:])
+    elif words[:2] == [".venv/bin/python", "-c"]:
+        # tests/operations/test_runbook.py runs it.
+        assert words[2].startswith("import boto3; "), line
     elif words[0] == "aws":
         check_aws(words[1:])
     elif words[0] == "tripod":
         _parser().parse_args(words[1:])
     elif words[0] == "pulumi":
         assert words[1] in PULUMI, line
+        assert words[1] != "stack" or words[2].startswith("--") or words[2] in ("rm", "output"), line
         # Whichever stack happens to be selected is not the one that burns.
         assert "--stack" in words, line
     elif words[0] == "export":
@@ -56,6 +65,8 @@ def check(line: str) -> None:
 def check_python(words: list[str]) -> None:
     """`operations` or `rehearsal`, its command, and the command's arguments."""
     module, name, *arguments = words
+    # An archive that the reader makes is not here.
+    arguments = [__file__ if argument.endswith(".tar.gz") else argument for argument in arguments]
     group = {"operations": cli.main, "rehearsal": rehearsal}[module]
     command = group.commands[name]
     if command.name in ("backup",):
@@ -73,7 +84,10 @@ def check_aws(words: list[str]) -> None:
     """Service, operation and options of the AWS CLI, by botocore's description of the service."""
     service, operation, *options = words
     own = AWS_OWN.get((service, operation))
-    known = AWS_OPTIONS | (_options(service, operation) if own is None else own)
+    assert own is not None or service != "s3", f"aws s3 {operation}"
+    # The CLI has S3's operations under a name of their own, and commands of its own under that of the service.
+    model = "s3" if service == "s3api" else service
+    known = AWS_OPTIONS | (_options(model, operation) if own is None else own)
     for option in options:
         if option.startswith("--"):
             assert option.removeprefix("--").removeprefix("no-") in known, f"aws {service} {operation} {option}"

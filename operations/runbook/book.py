@@ -41,8 +41,12 @@ stack `{stack}`. For another stack, with its own names: `.venv/bin/python -m ope
 
 Commands that begin with `.venv/bin/python` or `aws` are typed in a copy of this repository, with credentials of the
 account. Those "on the server" are typed in a shell that `.venv/bin/python -m operations shell --stack {stack} SERVER`
-opens, after `sudo -i`. Words in capitals are yours to fill in. `operations apply` starts what has stopped and changes
-what differs from the bundle; what runs and is right it leaves alone.
+opens, after `sudo -i`. Words in capitals are yours to fill in.
+
+A bundle is all that makes a server what it is: files, units and packages. `pulumi up` puts one for each server into
+the stack's bucket. To apply it is to fetch it, check it, and change on the server what differs. `operations apply` does
+that on one server or all of them, one after the other. It starts what has stopped, and leaves alone what runs and is
+right.
 
 Start here, whatever it is: it names each server, its state and what is wrong with it.
 
@@ -54,6 +58,11 @@ export AWS_REGION={region}
 
 ## What each single failure does
 
+"""
+ALONE = """\
+---
+"On the server" is in a shell that `.venv/bin/python -m operations shell --stack {stack} SERVER` opens, after `sudo -i`.
+Words in capitals are yours to fill in.
 """
 
 ALERTS = """
@@ -129,15 +138,22 @@ def entry(topology: Topology, key: str) -> Entry:
 
     Raises OperationError with the names that there are.
     """
+    return _chosen(entries(topology), key)
+
+
+def alone(topology: Topology, key: str) -> str:
+    """The section called `key`, as it stands in a terminal without the others: its links are commands that print them.
+
+    Raises what `entry` raises.
+    """
     found = entries(topology)
-    wanted = DRILL_ENTRIES[key].entry if key in DRILL_ENTRIES else key
-    for one in found:
-        if one.key == wanted or key in (*one.alerts, *one.alarms):
-            return one
-    raise OperationError(
-        f"the runbook has no entry '{key}'; it has: {', '.join(one.key for one in found)}. "
-        "The name of an alert, a CloudWatch alarm or a drill will do, too."
-    )
+    keys = {one.anchor: one.key for one in found}
+
+    def command(link: re.Match[str]) -> str:
+        return f"{link[1]} (`.venv/bin/python -m operations runbook --stack {topology.stack} {keys[link[2]]}`)"
+
+    text = re.sub(r"\[([^\]]+)\]\(#([^)]+)\)", command, _chosen(found, key).text)
+    return f"{text}\n{ALONE.format(stack=topology.stack)}"
 
 
 def entry_of_failure(event: str) -> str:
@@ -175,6 +191,17 @@ def book(topology: Topology) -> str:
     return "".join(parts) + "".join(f"\n{one.text}" for one in found)
 
 
+def _chosen(found: tuple[Entry, ...], key: str) -> Entry:
+    wanted = DRILL_ENTRIES[key].entry if key in DRILL_ENTRIES else key
+    for one in found:
+        if one.key == wanted or key in (*one.alerts, *one.alarms):
+            return one
+    raise OperationError(
+        f"the runbook has no entry '{key}'; it has: {', '.join(one.key for one in found)}. "
+        "The name of an alert, a CloudWatch alarm or a drill will do, too."
+    )
+
+
 def _entry(key: str, text: str) -> Entry:
     heading = re.match(r"## (.+)\n", text)
     if heading is None:
@@ -199,6 +226,9 @@ def _context(topology: Topology) -> dict[str, object]:
         "server": topology.servers[-1].name,
         "floating": topology.edge is Edge.FLOATING_EIP,
         "logs": {log.value: names.log_group(topology.stack, log) for log in Log},
+        "parameters": names.parameter_prefix(topology.stack),
         "group_parameters": names.group_parameters(topology.stack),
+        # Without account and region, which come after it.
+        "backup_bucket": names.backup_bucket(topology.stack, "", "").rstrip("-") + "-",
         "own_certificate": topology.tls.mode != "self-signed",
     }

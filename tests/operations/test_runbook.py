@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import re
+import shlex
 from pathlib import Path
 
+import boto3
 import pytest
 from click.testing import CliRunner
 from hypothesis import given, settings
+from moto import mock_aws
 
 from components.monitoring import watches
 from components.runbook import runbook as runbook_of_alarm
 from operations import cli
 from operations.errors import OperationError
 from operations.failures import single_failures
-from operations.runbook.book import PARTS, book, entries, entry, entry_of_failure
+from operations.runbook.book import PARTS, alone, book, entries, entry, entry_of_failure
 from tests.typed import check, commands
 from tests.userdata.topologies import build, topologies
 from tools.document import stacks
@@ -53,6 +56,9 @@ def test_every_command_can_be_typed(topology):
         "tripod repair",
         "pulumi undo --stack dev",
         "pulumi up",
+        "pulumi stack remove --stack dev",
+        ".venv/bin/python -c 'import shutil'",
+        "aws s3 list s3://BUCKET",
     ],
 )
 def test_a_command_that_cannot_be_typed_is_found(line):
@@ -137,6 +143,66 @@ def test_links_lead_to_headings(topology):
     linked = set(re.findall(r"\]\(#([^)]+)\)", text))
     assert linked
     assert linked <= anchors
+
+
+@pytest.fixture
+def s3():
+    with mock_aws():
+        yield boto3.client("s3", region_name="us-east-1")
+
+
+def test_the_command_that_empties_a_bucket_leaves_no_version_and_no_delete_marker(s3, monkeypatch):
+    monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
+    s3.create_bucket(Bucket="old")
+    s3.put_bucket_versioning(Bucket="old", VersioningConfiguration={"Status": "Enabled"})
+    for content in (b"1", b"2"):
+        s3.put_object(Bucket="old", Key="data/a", Body=content)
+    s3.delete_object(Bucket="old", Key="data/a")
+    typed = commands(entry(STACKS["dev"], "destroy").text)
+    (line,) = [line for line in typed if line.startswith(".venv/bin/python -c")]
+    exec(shlex.split(line)[2].replace("BUCKET", "old"), {})
+    s3.delete_bucket(Bucket="old")
+    assert not s3.list_buckets()["Buckets"]
+
+
+def test_what_outlives_a_stack_is_found_by_what_the_program_gives_it(topology):
+    text = entry(topology, "destroy").text
+    assert f"Name=tag:{names.TAG_STACK},Values={topology.stack}" in text
+    assert f"Name=tag:{names.TAG_DATA},Values={topology.stack}" in text
+    (start,) = re.findall(r"starts_with\(Name, '([^']+)'\)", text)
+    for region in ("us-east-1", "eu-central-1"):
+        assert names.backup_bucket(topology.stack, "123456789012", region).startswith(start)
+        assert not names.bucket(topology.stack, "123456789012", region).startswith(start)
+    server = topology.servers[0].name
+    assert names.server_state_parameter(topology.stack, "SERVER") in text
+    assert names.server_state_parameter(topology.stack, server).startswith(names.parameter_prefix(topology.stack))
+    assert names.group_parameters(topology.stack) in text
+    assert f"pulumi stack rm --stack {topology.stack}" in text
+
+
+def test_a_section_alone_points_nowhere_that_it_does_not_print(topology):
+    keys = {one.key for one in entries(topology)}
+    for key in keys:
+        text = alone(topology, key)
+        assert "](#" not in text
+        assert set(re.findall(rf"operations runbook --stack {topology.stack} ([a-z-]+)", text)) <= keys
+        assert f"operations shell --stack {topology.stack} SERVER" in text
+
+
+def test_a_section_alone_says_which_command_prints_the_one_it_leads_to():
+    text = alone(STACKS["dev"], "HostDown")
+    assert text.startswith("## A server is lost")
+    assert "See the table above" not in text
+    text = alone(STACKS["dev"], "SiteDown")
+    assert "A disk is slow (`.venv/bin/python -m operations runbook --stack dev disk-slow`)" in text
+
+
+def test_words_of_its_own_are_explained(topology):
+    text = book(topology)
+    introduction = text[: text.index("## ")]
+    assert "A bundle is" in introduction
+    assert "To apply it is" in introduction
+    assert "A bundle is" in alone(topology, "wrong-bundle")
 
 
 def test_the_stacks_own_names_are_in_it(topology):

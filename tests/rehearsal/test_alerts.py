@@ -46,6 +46,20 @@ def start_mysqld(stack: Stack) -> None:
         stack.exec(server, "systemctl", "start", "mysql.service", timeout=180)
 
 
+def open_a_replica(stack: Stack) -> None:
+    """By hand, out of its group: /writer says no, and root may write all the same."""
+    (server, *_) = stack.replicas()
+    stack.exec(server, "systemctl", "stop", "tripod-group.service")
+    stack.exec(server, "mysql", "--execute", "STOP GROUP_REPLICATION; SET GLOBAL super_read_only = OFF", timeout=120)
+
+
+def close_replicas(stack: Stack) -> None:
+    for server in stack.databases:
+        if stack.exec(server, "systemctl", "is-active", "tripod-group.service", check=False).exit_code != 0:
+            stack.query(server, "SET GLOBAL super_read_only = ON")
+            stack.exec(server, "systemctl", "start", "tripod-group.service")
+
+
 def on_application(*command: str) -> Callable[[Stack], object]:
     """On the last application server, which is no load balancer where there are several servers."""
     return lambda stack: stack.exec(stack.topology.apps[-1].name, *command)
@@ -83,6 +97,7 @@ BREAKS = (
     Break("GroupMemberDown", partial(kill_mysqld, members=1), start_mysqld),
     Break("NoMajority", partial(kill_mysqld, members=2), start_mysqld),
     Break("NoPrimary", partial(kill_mysqld, members=2), start_mysqld),
+    Break("TwoWriters", open_a_replica, close_replicas),
     Break(
         "HostDown",
         lambda s: s.power("kill", s.topology.apps[-1].name),

@@ -8,6 +8,7 @@ APP = 'haproxy_server_status{job="haproxy", server="server-1", proxy="app", stat
 FRONT = 'haproxy_frontend_http_responses_total{server="server-1", proxy="https", code="%s"}'
 TIME = 'haproxy_backend_total_time_average_seconds{server="server-1", proxy="app"}'
 COUNT = 'haproxy_backend_http_requests_total{server="server-1", proxy="app"}'
+READ_ONLY = 'mysql_global_variables_super_read_only{job="mysql", server="server-%d"}'
 WRITER = 'tripod_database_writer{server="server-%d", role="database"}'
 ONLINE = 'tripod_database_online{server="server-2", role="database"}'
 ANSWERS = 'tripod_database_answers{server="server-2", role="database"}'
@@ -16,6 +17,7 @@ MASTER = 'tripod_vrrp_master{server="server-%d"}'
 MEMBERS = 'tripod_group_%s{server="server-1"}'
 FREE = 'node_filesystem_avail_bytes{server="server-1", mountpoint="%s", fstype="ext4"}'
 SIZE = 'node_filesystem_size_bytes{server="server-1", mountpoint="%s", fstype="ext4"}'
+DRILLED = "tripod_last_verified_restore_timestamp_seconds"
 MEMORY = 'node_memory_Mem%s_bytes{server="server-1"}'
 NODE = 'up{job="node", server="server-1"}'
 GIB = 2**30
@@ -74,7 +76,11 @@ CASES: dict[str, tuple[Series, Series]] = {
     "TwoVrrpMasters": ({MASTER % 1: flat(1), MASTER % 2: flat(1)}, {MASTER % 1: flat(1), MASTER % 2: flat(0)}),
     "NoVrrpMaster": ({MASTER % 1: flat(0), MASTER % 2: flat(0)}, {MASTER % 1: flat(0), MASTER % 2: flat(1)}),
     "NoPrimary": ({WRITER % 1: flat(0), WRITER % 2: flat(0)}, {WRITER % 1: flat(1), WRITER % 2: flat(0)}),
-    "TwoWriters": ({WRITER % 1: flat(1), WRITER % 2: flat(1)}, {WRITER % 1: flat(1), WRITER % 2: flat(0)}),
+    # Open although no role check says so: out of its group, or a replica that somebody opened.
+    "TwoWriters": (
+        {READ_ONLY % 1: flat(0), READ_ONLY % 2: flat(0), WRITER % 1: flat(1), WRITER % 2: flat(0)},
+        {READ_ONLY % 1: flat(0), READ_ONLY % 2: flat(1), WRITER % 1: flat(1), WRITER % 2: flat(0)},
+    ),
     "GroupMemberDown": ({ANSWERS: flat(0)}, {ANSWERS: flat(1), ONLINE: flat(1)}),
     "GroupNotRedundant": (members(2), members(3)),
     "NoMajority": (members(1), members(2)),
@@ -97,9 +103,10 @@ CASES: dict[str, tuple[Series, Series]] = {
         age("tripod_last_binlog_shipped_timestamp_seconds", "0+10x250"),
     ),
     "RestoreDrillTooOld": (
-        age("tripod_last_verified_restore_timestamp_seconds", flat(-9 * DAY)),
-        age("tripod_last_verified_restore_timestamp_seconds", flat(-6 * DAY)),
+        age(DRILLED, flat(-9 * DAY)),
+        age(DRILLED, flat(-6 * DAY)),
     ),
+    "RestoreDrillMissing": ({}, age(DRILLED, "0x3000")),
     "HostDown": (
         {'up{job="node", server="server-2"}': flat(0)},
         {'up{job="node", server="server-2"}': flat(1)},
@@ -165,3 +172,36 @@ CASES: dict[str, tuple[Series, Series]] = {
         },
     ),
 }
+
+# What a pair of cases cannot show: (alert, what is tried, series, whether it must fire at some moment).
+MORE: tuple[tuple[str, str, Series, bool], ...] = (
+    ("TwoWriters", "two role checks say yes", {WRITER % 1: flat(1), WRITER % 2: flat(1)}, True),
+    (
+        "TwoWriters",
+        "a server is open out of its group for a minute",
+        {READ_ONLY % 1: flat(0), READ_ONLY % 2: "1x30 0x6 1x200"},
+        True,
+    ),
+    # The old primary's last sample is seen beside the new one's first.
+    (
+        "TwoWriters",
+        "a planned hand-over",
+        {
+            READ_ONLY % 1: "0x29 1x220",
+            READ_ONLY % 2: "1x27 0x222",
+            WRITER % 1: "1x29 0x220",
+            WRITER % 2: "0x27 1x222",
+        },
+        False,
+    ),
+    # The exporter of a server that has lost its power cannot be scraped: its series end.
+    (
+        "TwoWriters",
+        "the primary is lost",
+        {READ_ONLY % 1: "0x29 stale", READ_ONLY % 2: "1x27 0x222", WRITER % 1: "1x29 stale", WRITER % 2: "0x27 1x222"},
+        False,
+    ),
+    # tripod-group refuses to let it join, and waits for a person: its role check answers, and says OFFLINE.
+    ("GroupMemberDown", "a member is refused", {ANSWERS: flat(1), ONLINE: flat(0)}, True),
+    ("RestoreDrillMissing", "the first drill comes on the last day", age(DRILLED, "_x2600 1x400"), False),
+)

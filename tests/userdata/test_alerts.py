@@ -9,7 +9,7 @@ from dataclasses import replace
 import pytest
 import yaml
 
-from tests.userdata.alert_cases import CASES
+from tests.userdata.alert_cases import CASES, MORE
 from tests.userdata.image import Image, find
 from tests.userdata.topologies import build, preset
 from userdata.prometheus.alerts import ALERTS, WATCHDOG, alerts
@@ -54,6 +54,7 @@ def test_a_stack_has_the_alerts_of_its_parts_only():
 
 def test_every_alert_is_tried_both_ways():
     assert set(CASES) == {alert.name for alert in ALERTS}
+    assert {name for name, *_ in MORE} <= set(CASES)
 
 
 @pytest.mark.parametrize("least, sent", [("warning", {"critical", "warning"}), ("critical", {"critical"})])
@@ -75,25 +76,41 @@ def test_nobody_is_told_where_no_topic_is_known():
 
 
 def step(alert):
-    """How far apart samples and evaluations are: as in a stack, or further for what must hold for very long."""
-    return "10s" if alert.hold_seconds < 1800 else "1m"
+    """How far apart samples and evaluations are: as in a stack, or further for what must hold for very long.
+
+    Never five minutes: so old a sample counts no more (Prometheus, "Staleness").
+    """
+    return "10s" if alert.hold_seconds < 1800 else "1m" if alert.hold_seconds < 2 * 86400 else "4m"
 
 
-def case(alert, series, firing):
-    """One test of promtool: after long enough, `alert` has fired with these series, or it has not."""
-    seconds = alert.hold_seconds + 300
+def case(alert, series, firing, *, what="", ever=0):
+    """One test of promtool: after long enough, `alert` fires with these series, or it does not.
+
+    `ever`: instead, whether it did so at any moment of so many seconds.
+    """
+    seconds, state = ever or alert.hold_seconds + 300, f'ALERTS{{alertname="{alert.name}", alertstate="firing"}}'
     return {
-        "name": f"{alert.name} {'fires' if firing else 'is silent'}",
+        "name": f"{alert.name} {'fires' if firing else 'is silent'}{what and f': {what}'}",
         "interval": step(alert),
         "input_series": [{"series": name, "values": values} for name, values in series.items()],
         "promql_expr_test": [
             {
-                "expr": f'count(ALERTS{{alertname="{alert.name}", alertstate="firing"}}) > bool 0 or vector(0)',
+                "expr": f"count({f'max_over_time({state}[{ever}s])' if ever else state}) > bool 0 or vector(0)",
                 "eval_time": f"{seconds}s",
                 "exp_samples": [{"labels": "{}", "value": int(firing)}],
             }
         ],
     }
+
+
+def cases(alert):
+    """Every test of promtool for one alert."""
+    fires, silent = CASES[alert.name]
+    yield case(alert, fires, firing=True)
+    yield case(alert, silent, firing=False)
+    for name, what, series, firing in MORE:
+        if name == alert.name:
+            yield case(alert, series, firing, what=what, ever=alert.hold_seconds + 900)
 
 
 @pytest.fixture(scope="module")
@@ -112,10 +129,8 @@ def stage(image, alert, *cases):
 
 @pytest.mark.native
 def test_each_alert_fires_and_is_silent(root, tmp_path):
-    image, files = Image(root, tmp_path), []
-    for alert in ALERTS:
-        fires, silent = CASES[alert.name]
-        files.append(stage(image, alert, case(alert, fires, firing=True), case(alert, silent, firing=False)))
+    image = Image(root, tmp_path)
+    files = [stage(image, alert, *cases(alert)) for alert in ALERTS]
     result = image.run("promtool", "test", "rules", *files, timeout=400)
     assert result.returncode == 0, result.stdout
 

@@ -27,12 +27,14 @@ DATA_ALERTS = (
         "No database server takes writes.",
         "Pages that only read still work; nothing can be saved.",
     ),
-    # A sample of the old primary may be a scrape older than one of the new.
+    # The role check's /writer says no to a server outside its group, and to a replica, whatever its mysqld takes: that
+    # is super_read_only alone (mysqld_exporter, collector global_variables). A sample of a server that was primary a
+    # moment ago may be 15 s older than one of the new primary: a scrape, and the time in which the next one fails.
     Alert(
         "TwoWriters",
         "critical",
-        "sum(tripod_database_writer) > 1",
-        20,
+        "count(mysql_global_variables_super_read_only == 0) > 1 or sum(tripod_database_writer) > 1",
+        30,
         "{{ $value }} database servers take writes at once.",
         "Data may diverge. Stop all but one before anything else.",
     ),
@@ -117,6 +119,15 @@ DATA_ALERTS = (
         f"time() - max(tripod_last_verified_restore_timestamp_seconds) > {RESTORE_DAYS * 24 * _HOUR}",
         60,
         "No backup was restored and checked for {{ $value | humanizeDuration }}.",
+        "Nothing now; it is not known that the backups can be used.",
+    ),
+    # Known only after a first good drill: one that never worked is not old, it is missing.
+    Alert(
+        "RestoreDrillMissing",
+        "warning",
+        "absent(tripod_last_verified_restore_timestamp_seconds)",
+        RESTORE_DAYS * 24 * _HOUR,
+        f"No server knows of a backup that was restored and checked, for {RESTORE_DAYS} days.",
         "Nothing now; it is not known that the backups can be used.",
     ),
 )

@@ -41,6 +41,7 @@ SECTIONS = {
         "BinlogShippingBehind",
         "BinlogShippingMissing",
         "RestoreDrillTooOld",
+        "RestoreDrillMissing",
     ),
 }
 
