@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import json
 import logging
+import signal
 import subprocess
 import sys
 import time
@@ -21,8 +22,8 @@ import boto3
 import pymysql
 from botocore.config import Config
 
-from . import backup, backup_drill, backup_replace, backup_restore, binlog_ship
-from .backup_plan import Target, moment_text, plan
+from . import backup, backup_drill, backup_replace, backup_restore, backup_timeline, binlog_ship
+from .backup_plan import Target, moment_text
 from .backup_store import BackupError, Store, StoreError, bucket_of
 from .binlog_ship import LOOK_SECONDS, Shipper
 from .database import Connection, Database
@@ -112,12 +113,20 @@ def _list(store: Store) -> dict[str, Any]:
 
 
 def verify(store: Store, job: Job) -> dict[str, Any]:
-    """Read every object of the timeline and compare digests; then look for gaps. BackupError naming all faults."""
+    """Look for gaps; read every object of the timeline, and of others on the way to its latest transaction.
+
+    BackupError naming all faults.
+    """
     timeline = store.timeline()
-    backups = backup.find(store, timeline)
-    logs, present = binlog_ship.find(store, timeline)
+    logs, _ = binlog_ship.find(store, timeline)
     faults = []
-    objects = [*(one.stored for one in backups), *(one.stored for one in logs)]
+    objects = [*(one.stored for one in backup.find(store, timeline)), *(one.stored for one in logs)]
+    try:
+        legs = backup_timeline.way(store, Target())
+        before = [leg.plan for leg in legs if leg.timeline != timeline]
+        objects += [*(one.backup.stored for one in before[:1]), *(log.stored for one in before for log in one.logs)]
+    except BackupError as error:
+        faults.append(str(error))
     for number, stored in enumerate(objects):
         job.report(f"reading {number + 1} of {len(objects)}: {stored.key}")
         try:
@@ -125,10 +134,6 @@ def verify(store: Store, job: Job) -> dict[str, Any]:
                 pass
         except BackupError as error:
             faults.append(str(error))
-    try:
-        plan(backups, logs, present, Target())
-    except BackupError as error:
-        faults.append(str(error))
     if faults:
         raise BackupError("; ".join(faults))
     return {"objects": len(objects), "bytes": sum(stored.size for stored in objects)}
@@ -228,8 +233,14 @@ def run(options: argparse.Namespace, store: Store, database: Database, job: Job)
             return _drill(store, database, job)
         case "weekly":
             return _weekly(store, database, job)
-        case other:
-            return backup_replace.start(lead=other == "lead")
+        case "lead":
+            return backup_replace.lead(store, database)
+        case _:
+            return backup_replace.start()
+
+
+def _end(*_: object) -> None:
+    raise SystemExit(0)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -244,7 +255,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
         store = Store(bucket_of(identity), boto3.client("s3", region_name=identity.region, config=config))
         if options.command == "ship":
             _ship(store, database)
+        # What it has made goes when it is stopped: a clone left behind takes the space of the database.
+        signal.signal(signal.SIGTERM, _end)
         result = run(options, store, database, job)
+    except SystemExit:
+        job.report("stopped", done=True, error="it was stopped, by a person or by a restore of the stack")
+        raise
     except (*Errors, subprocess.CalledProcessError) as error:
         job.report("failed", done=True, error=str(error) or repr(error))
         return 1
