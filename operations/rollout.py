@@ -24,11 +24,16 @@ from topology.names import Role
 APPLY_SECONDS = 600
 HEALTHY_SECONDS = 600
 
+# The primary fetches the passwords of the accounts and lets MySQL take them: half a minute at most (host.passwords).
+PASSWORDS_SECONDS = 60
+
 # A group without a writer and without a majority for longer than this is down. A failover is over sooner (ADR 1).
 OUTAGE_SECONDS = 60
 
 # `tripod apply` on a server: another apply holds its lock (sysexits.h, EX_TEMPFAIL).
 EXIT_LOCKED = 75
+# A command that the server's programs do not know yet (argparse).
+EXIT_USAGE = 2
 
 _POLL_SECONDS = 2.0
 
@@ -44,7 +49,7 @@ class RolloutStoppedError(OperationError):
         self.culprit = culprit or server
         self.untouched = tuple(untouched)
         rest = f" Not touched: {', '.join(self.untouched)}." if self.untouched else ""
-        super().__init__(f"Roll-out stopped at {server}: {why}{rest}")
+        super().__init__(f"Roll-out stopped at {server}: {why.removesuffix('.')}.{rest}")
 
 
 @dataclass(frozen=True)
@@ -69,13 +74,35 @@ class Rollout:
         wanted = {server.name for server in servers}
         if not wanted:
             return ()
-        order = [server for server in in_order(self.fleet, survey(self.runner, self.fleet)) if server.name in wanted]
+        seen = survey(self.runner, self.fleet)
+        order = [server for server in in_order(self.fleet, seen) if server.name in wanted]
+        self._renew_passwords(primaries(seen), [server.name for server in order])
         for position, server in enumerate(order):
             untouched = [later.name for later in order[position + 1 :]]
             if self.patience and server.has(Role.DATABASE):
                 self._await_others(server, untouched)
             self._apply(server, expected.get(server.name), untouched)
         return tuple(server.name for server in order)
+
+    def _renew_passwords(self, writers: tuple[str, ...], untouched: list[str]) -> None:
+        """Let MySQL take passwords that have changed before any server uses them; each apply fetches the newest.
+
+        Without a writer nobody can: the members that come back do it. Raises RolloutStoppedError.
+        """
+        if len(writers) != 1:
+            return
+        server = self.fleet.server(writers[0])
+        try:
+            result = self._run(server, "tripod passwords", PASSWORDS_SECONDS)
+            if result.exit_code == EXIT_USAGE:
+                self.progress.report(server.name, "its programs are older and cannot take changed passwords first")
+                return
+            result.require("tripod passwords")
+        except (CommandFailedError, ServerUnreachableError) as error:
+            why = str(error).removeprefix(f"{server.name}: ")
+            if self.patience:
+                raise RolloutStoppedError(server.name, why, untouched) from error
+            self.progress.report(server.name, f"goes on without changed passwords: {why}")
 
     def _await_others(self, server: FleetServer, untouched: list[str]) -> None:
         """Return when the group can spare `server`. Raises RolloutStoppedError when it cannot until the deadline."""
@@ -112,7 +139,8 @@ class Rollout:
     def _apply(self, server: FleetServer, digest: str | None, untouched: list[str]) -> None:
         self.progress.report(server.name, f"applying {short(digest)}" if digest else "applying")
         try:
-            self._run(server, f"tripod apply --expect {shlex.quote(digest)}" if digest else "tripod apply")
+            command = f"tripod apply --expect {shlex.quote(digest)}" if digest else "tripod apply"
+            self._run(server, command, APPLY_SECONDS).require("tripod apply")
         except (CommandFailedError, ServerUnreachableError) as error:
             raise RolloutStoppedError(server.name, str(error).removeprefix(f"{server.name}: "), untouched) from error
         deadline = self.deadline.within(HEALTHY_SECONDS)
@@ -123,8 +151,9 @@ class Rollout:
             raise RolloutStoppedError(server.name, why, untouched)
         self.progress.report(server.name, "applied and healthy")
 
-    def _run(self, server: FleetServer, command: str) -> None:
-        deadline = self.deadline.within(APPLY_SECONDS)
+    def _run(self, server: FleetServer, command: str, seconds: float) -> CommandResult:
+        """Run a command that takes the server's lock of applies, when that is free."""
+        deadline = self.deadline.within(seconds)
 
         def attempt() -> CommandResult | None:
             result = self.runner.run(server, command, max(1.0, deadline.remaining))
@@ -136,7 +165,7 @@ class Rollout:
         result = deadline.poll(attempt, _POLL_SECONDS)
         if result is None:
             raise CommandFailedError(f"{server.name}: another apply held its lock for {deadline.elapsed:.0f} s.")
-        result.require("tripod apply")
+        return result
 
     def _settled(self, server: FleetServer, digest: str | None) -> bool | None:
         seen = observe(self.runner, server)

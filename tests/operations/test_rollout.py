@@ -268,6 +268,44 @@ def test_without_waiting_a_member_that_is_gone_holds_nothing_up(rollout, fleet, 
     assert clock.now == 0
 
 
+def test_mysql_takes_changed_passwords_before_any_server_uses_them(rollout, fleet, hosts):
+    """Only the primary changes accounts, and it comes last: those before it would be refused with the new ones."""
+    rollout.run(fleet.servers, EVERY)
+    assert [name for name, _ in hosts.asked("tripod passwords")] == ["server-1"]
+    changing = [script.split()[1] for _, script in hosts.asked("tripod") if "status" not in script]
+    assert changing == ["passwords", "apply", "apply", "apply"]
+
+
+def test_also_when_the_primary_itself_gets_no_bundle(rollout, fleet, hosts):
+    rollout.run([fleet.server("server-2")], EVERY)
+    assert [name for name, _ in hosts.asked("tripod passwords")] == ["server-1"]
+
+
+def test_passwords_that_mysql_does_not_take_stop_the_roll_out_before_all(rollout, fleet, hosts):
+    hosts.answers["tripod passwords"] = CommandResult("server-1", 1, "", "MySQL does not take the password of backup")
+    with pytest.raises(
+        RolloutStoppedError, match=r"at server-1: .*password of backup. Not touched: server-2, server-3, "
+    ):
+        rollout.run(fleet.servers, EVERY)
+    assert applied(hosts) == []
+    dataclasses.replace(rollout, patience=False).run(fleet.servers, EVERY)
+    assert applied(hosts) == ["server-2", "server-3", "server-1"]
+
+
+def test_programs_of_before_do_not_hold_a_roll_out_up(rollout, fleet, hosts, lines):
+    hosts.answers["tripod passwords"] = CommandResult("server-1", 2, "", "invalid choice: 'passwords'")
+    rollout.run(fleet.servers, EVERY)
+    assert applied(hosts) == ["server-2", "server-3", "server-1"]
+    assert any("its programs are older" in line for line in lines)
+
+
+def test_without_a_writer_nobody_changes_an_account(rollout, fleet, hosts):
+    away(hosts, *hosts.hosts, state="OFFLINE")
+    hosts.on_apply = lambda host, script: (setattr(host, "digest", NEW), back(hosts, host.name))
+    rollout.run(fleet.servers, EVERY)
+    assert hosts.asked("tripod passwords") == []
+
+
 def test_another_apply_is_waited_for(rollout, fleet, hosts, lines):
     tries = []
 

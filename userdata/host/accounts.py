@@ -4,7 +4,8 @@ Statements with a password reach no log in clear: MySQL writes CREATE and ALTER 
 hash it made, and to the general and slow logs with <secret>. The client sends them over the local socket.
 
 A password is tried, not remembered: an account whose password does not log in gets the one in the file. The old
-one stays valid for an hour (RETAIN CURRENT PASSWORD), while other servers still fetch the new one.
+one stays valid for an hour (RETAIN CURRENT PASSWORD), while other servers still fetch the new one. They may fetch it
+only then: a roll-out begins with host.passwords on the primary.
 """
 
 from __future__ import annotations
