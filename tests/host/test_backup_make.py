@@ -139,3 +139,20 @@ def test_one_that_is_stopped_takes_its_copy_with_it_and_says_so(
     said = json.loads(file.read_text())
     assert said["done"] is True
     assert "it was stopped" in said["error"]
+
+
+def test_a_restored_copy_has_the_passwords_of_today_and_the_history_that_was_asked_for(
+    store: Store, member: SimpleNamespace, monkeypatch: pytest.MonkeyPatch
+):
+    copy, told = member.scratch, []
+    copy.directory = Path("/copy")
+    restored = SimpleNamespace(text="", gtids=gtids("1-5"), seconds=1.0, size=1, last=None)
+    monkeypatch.setattr(backup_command.backup_restore, "restore", lambda *_: (copy, restored))
+    monkeypatch.setattr(backup_command.accounts, "take_over", lambda _, database: told.append(database))
+    options = backup_command._parser().parse_args(["restore", "--name", "look"])
+    done = backup_command.run(options, store, HERE, backup_command.Job(None))
+    assert (told, done["gtids"], copy.removed) == ([HERE], str(gtids("1-5")), False)
+    restored.gtids = gtids("1-4")
+    with pytest.raises(BackupError, match=r"the copy holds .*:1-5 since"):
+        backup_command.run(options, store, HERE, backup_command.Job(None))
+    assert copy.removed

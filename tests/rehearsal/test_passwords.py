@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -39,3 +40,17 @@ def test_changed_passwords_refuse_nobody(stack: Stack, tmp_path: Path) -> None:
     verdict = verdict_of(watch, Limits(failed_reads=0, failed_writes=0))
     assert verdict.faults == ()
     assert verdict.acknowledged > 20
+
+
+def test_a_backup_from_before_a_change_of_passwords_can_be_restored(stack: Stack) -> None:
+    """Members are cloned from the one that leads with today's password, and it can change no account while alone."""
+    made = operations(stack, "backup", "now")
+    assert made.returncode == 0, text(made)
+    moment = datetime.now(UTC).isoformat()
+    parameters, account = client(stack, "ssm"), Account.REPLICATION
+    name = password_parameter(stack.name, account)
+    parameters.put_parameter(Name=name, Value="changed-again", Type="SecureString", Overwrite=True)
+    done = operations(stack, "apply")
+    assert done.returncode == 0, text(done)
+    done = operations(stack, "restore", "--to", moment, "--confirm", stack.name)
+    assert done.returncode == 0, text(done)

@@ -86,6 +86,19 @@ def reconcile(connection: Connection, database: Database, login: Login | None = 
     return done + _schema(connection, applied, SCHEMA)
 
 
+def take_over(connection: Connection, database: Database) -> None:
+    """Give the accounts of a restored copy the passwords of this server's files: a backup may be older than they are.
+
+    The members that are cloned from it log in with theirs, and it cannot change accounts before they have: a primary
+    alone takes no writes. `connection` must be to a mysqld without a binary log: nothing is added to its GTIDs.
+    """
+    there = {row["user"] for row in connection.rows("SELECT user FROM mysql.user WHERE host = '%'")}
+    for account in ACCOUNTS:
+        if account.name in there:
+            password = database.password(account.name)
+            connection.run(f"ALTER USER '{account.name}'@'%%' IDENTIFIED BY %s", (password,))
+
+
 def ensure_local(connection: Connection, path: Path = INITIALISE) -> list[str]:
     """Give a data directory that is not of host.database_init its local accounts; returns what was done.
 

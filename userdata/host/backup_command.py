@@ -22,7 +22,7 @@ import boto3
 import pymysql
 from botocore.config import Config
 
-from . import backup, backup_drill, backup_replace, backup_restore, backup_timeline, binlog_ship
+from . import accounts, backup, backup_drill, backup_replace, backup_restore, backup_timeline, binlog_ship
 from .backup_plan import Target, moment_text
 from .backup_store import BackupError, Store, StoreError, bucket_of
 from .binlog_ship import LOOK_SECONDS, Shipper
@@ -139,7 +139,7 @@ def verify(store: Store, job: Job) -> dict[str, Any]:
     return {"objects": len(objects), "bytes": sum(stored.size for stored in objects)}
 
 
-def _restore(store: Store, options: argparse.Namespace, job: Job) -> dict[str, Any]:
+def _restore(store: Store, database: Database, options: argparse.Namespace, job: Job) -> dict[str, Any]:
     moment = None
     if options.to:
         at = datetime.fromisoformat(options.to)
@@ -148,7 +148,14 @@ def _restore(store: Store, options: argparse.Namespace, job: Job) -> dict[str, A
         moment = round(at.timestamp() * 1_000_000)
     target = Target(moment, GtidSet.parse(options.to_gtid) if options.to_gtid else None)
     scratch, restored = backup_restore.restore(store, target, options.name, job.report, options.complete_until)
-    scratch.stop()
+    try:
+        with scratch.connect(30) as connection:
+            accounts.take_over(connection, database)
+        _require_unchanged(scratch.executed(), restored.gtids)
+        scratch.stop()
+    except BaseException:
+        scratch.remove()
+        raise
     return {
         "directory": str(scratch.directory),
         "text": restored.text,
@@ -158,6 +165,11 @@ def _restore(store: Store, options: argparse.Namespace, job: Job) -> dict[str, A
         "last": restored.last.gtid if restored.last else None,
         "last_at": moment_text(restored.last.at) if restored.last else None,
     }
+
+
+def _require_unchanged(holds: GtidSet, restored: GtidSet) -> None:
+    if holds != restored:
+        raise BackupError(f"the copy holds {holds} since it has the passwords of today, not {restored}")
 
 
 def _flush(store: Store, database: Database) -> dict[str, Any]:
@@ -222,7 +234,7 @@ def run(options: argparse.Namespace, store: Store, database: Database, job: Job)
         case "verify":
             return verify(store, job)
         case "restore":
-            return _restore(store, options, job)
+            return _restore(store, database, options, job)
         case "install":
             return backup_replace.install(store, options.name, database)
         case "discard":
