@@ -7,11 +7,11 @@ from typing import Any
 
 from operations.command import Runner
 from operations.deadline import Deadline
-from operations.errors import OperationError
+from operations.errors import TRANSIENT, OperationError
 from operations.fleet import Fleet, FleetServer
 from operations.jobs import run_job
 from operations.progress import Progress
-from operations.survey import group_problems, primaries, survey
+from operations.survey import group_problems, online_members, primaries, survey
 from topology.names import Role
 
 _POLL_SECONDS = 1.0
@@ -20,9 +20,9 @@ _FLUSH_SECONDS = 120.0
 
 
 def worker(runner: Runner, fleet: Fleet, name: str | None = None) -> FleetServer:
-    """The server called `name`, else the first database server that runs, a replica before the primary.
+    """The server called `name`, else a replica that is ONLINE, else the primary, else any database server that runs.
 
-    Raises OperationError when there is none.
+    What is outside the group may hold what the stack's database never had. Raises OperationError when none runs.
     """
     members = [server for server in fleet.with_role(Role.DATABASE) if server.state == "running"]
     if name is not None:
@@ -32,8 +32,9 @@ def worker(runner: Runner, fleet: Fleet, name: str | None = None) -> FleetServer
         return server
     if not members:
         raise OperationError(f"Stack '{fleet.stack}' has no running database server.")
-    writers = primaries(survey(runner, fleet))
-    return next((server for server in members if server.name not in writers), members[0])
+    seen = survey(runner, fleet)
+    online, writers = online_members(seen), primaries(seen)
+    return min(members, key=lambda server: (server.name not in online, server.name in writers))
 
 
 def flush(runner: Runner, fleet: Fleet, progress: Progress, deadline: Deadline) -> int:
@@ -93,7 +94,7 @@ def restore_stack(
 
     The restore is made and checked beside the running database first: when it fails, nothing has been touched.
     The result has two more keys, `writable_after` and `whole_after`: seconds since the beginning. Raises
-    OperationError.
+    OperationError; whatever it broke at, it can be repeated.
     """
     name = "stack"
     others = [server for server in fleet.with_role(Role.DATABASE) if server != chosen]
@@ -108,18 +109,30 @@ def restore_stack(
     _each(runner, others, progress, deadline, "discard")
     run_job(runner, chosen, progress, deadline, "install", "--name", name)
     run_job(runner, chosen, progress, deadline, "lead")
-    restored["writable_after"] = deadline.elapsed
     _each(runner, others, progress, deadline, "start")
 
     def whole() -> bool | None:
-        seen = survey(runner, fleet)
-        problems = group_problems(fleet, seen)
+        try:
+            seen = survey(runner, fleet)
+        except TRANSIENT as error:
+            progress.report("group", f"cannot be seen, trying again: {error}")
+            return None
+        writers, problems = primaries(seen), group_problems(fleet, seen)
+        # The one that leads takes no writes while it is alone.
+        if len(writers) == 1:
+            restored.setdefault("writable_after", deadline.elapsed)
         progress.report("group", "; ".join(problems) or "whole")
-        return None if problems or len(primaries(seen)) != 1 else True
+        return None if problems or len(writers) != 1 else True
 
     if deadline.poll(whole, _POLL_SECONDS) is None:
         raise OperationError("The data are restored, but the group is not whole yet: see status.")
     restored["whole_after"] = deadline.elapsed
-    # The new timeline has no backup of its own yet.
-    run_job(runner, worker(runner, fleet), progress, deadline, "now")
+    try:
+        run_job(runner, worker(runner, fleet), progress, deadline, "now")
+    except OperationError as error:
+        raise OperationError(
+            f"The data are restored and all members are ONLINE, but no backup was made since ({error}). Until there is "
+            f"one, a restore has to begin from a backup of before and replay more. Make one: "
+            f".venv/bin/python -m operations backup now --stack {fleet.stack}"
+        ) from error
     return restored

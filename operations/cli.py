@@ -151,13 +151,27 @@ def show_status(stack: str, region: str | None, expected_digests: str | None, as
 @_timeout
 @_digests
 @click.option("--server", "names", multiple=True, metavar="NAME", help="Only this server; may be given several times.")
-def apply(stack: str, region: str | None, timeout: float, expected_digests: str | None, names: tuple[str, ...]) -> None:
+@click.option(
+    "--without-waiting",
+    is_flag=True,
+    help="Also while another member of the database group is away: writes may stop while one restarts.",
+)
+def apply(
+    *,
+    stack: str,
+    region: str | None,
+    timeout: float,
+    expected_digests: str | None,
+    names: tuple[str, ...],
+    without_waiting: bool,
+) -> None:
     """Roll the bundles out, server by server: replicas first, the primary last."""
     deadline = Deadline(timeout)
     aws, fleet, runner = _open(stack, region)
     servers = tuple(fleet.server(name) for name in names) or fleet.servers
     expected = _expected(aws, fleet, expected_digests)
-    done = Rollout(runner, fleet, Targets(aws, stack), Progress(click.echo), deadline).run(servers, expected)
+    progress, patience = Progress(click.echo), not without_waiting
+    done = Rollout(runner, fleet, Targets(aws, stack), progress, deadline, patience).run(servers, expected)
     click.echo(f"Applied on {', '.join(done)}.")
 
 

@@ -112,6 +112,10 @@ class CommandFailedError(OperationError):
     """A command ran on a server and failed, or its output cannot be used."""
 
 
+TRANSIENT = (ServerUnreachableError, EndpointError, ThrottledError)
+"""What may be over in a moment. The work on a server goes on meanwhile."""
+
+
 def translate(error: BotoCoreError | ClientError, action: str) -> OperationError:
     """The error of a command for an error of boto3. `action` is `service:Operation`, such as `ssm:SendCommand`."""
     if isinstance(error, ClientError):

@@ -12,7 +12,7 @@ from typing import Any
 
 from operations.command import Runner
 from operations.deadline import Deadline
-from operations.errors import CommandFailedError, OperationError
+from operations.errors import TRANSIENT, CommandFailedError, OperationError
 from operations.fleet import FleetServer
 from operations.progress import Progress
 
@@ -26,7 +26,8 @@ def run_job(
     """Run `host.backup_command WORDS` on a server; its result.
 
     `gentle` gives it what is left of processor and disk. Raises OperationError with the program's own message when it
-    fails, or when it has not ended within `deadline` (it then goes on by itself).
+    fails, or when it has not ended within `deadline` (it then goes on by itself). While the server, or AWS, cannot be
+    reached, it is looked for again: what follows a job of a restore is what makes the stack whole.
     """
     name = f"tripod-job-{words[0]}-{uuid.uuid4().hex[:8]}"
     file = f"/run/tripod-backup/{name}.json"
@@ -35,16 +36,21 @@ def run_job(
     unit += ["--setenv=PYTHONPATH=/usr/local/lib/tripod", "--setenv=HOME=/root", "--setenv=PYTHONUNBUFFERED=1"]
     command = [*unit, "python3", "-P", "-m", "host.backup_command", *words, "--job", file]
     runner.run(server, shlex.join(command), _CALL_SECONDS).require(f"starting {name}")
-    look = f"cat {file} 2>/dev/null || systemctl show --property=ActiveState {name}.service"
+    # In this order: one that has ended has written its last word before.
+    look = f"systemctl show --property=ActiveState {name}.service; cat {file} 2>/dev/null"
 
     def ended() -> dict[str, Any] | None:
-        text = runner.run(server, look, _CALL_SECONDS).stdout.strip()
-        if text.startswith("ActiveState="):
-            if text in ("ActiveState=inactive", "ActiveState=failed"):
-                raise CommandFailedError(f"{server.name}: {name} ended without a word; see journalctl -u {name}")
+        try:
+            text = runner.run(server, look, _CALL_SECONDS).stdout
+        except TRANSIENT as error:
+            progress.report(server.name, f"cannot be asked how it goes, trying again: {error}")
             return None
-        state: dict[str, Any] = json.loads(text)
-        progress.report(server.name, str(state["step"]))
+        active, _, rest = text.strip().partition("\n")
+        state: dict[str, Any] = json.loads(rest) if rest else {"done": False}
+        if not state["done"] and active in ("ActiveState=inactive", "ActiveState=failed"):
+            raise CommandFailedError(f"{server.name}: {name} ended without a word; see journalctl -u {name}")
+        if rest:
+            progress.report(server.name, str(state["step"]))
         return state if state["done"] else None
 
     state = deadline.poll(ended, _POLL_SECONDS)

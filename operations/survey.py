@@ -64,6 +64,15 @@ def primaries(observations: Mapping[str, Observation]) -> tuple[str, ...]:
     )
 
 
+def online_members(observations: Mapping[str, Observation]) -> tuple[str, ...]:
+    """Names of the servers that are ONLINE in a group."""
+    return tuple(
+        name
+        for name, seen in observations.items()
+        if seen.status and seen.status.database and seen.status.database.member_state == "ONLINE"
+    )
+
+
 def group_problems(fleet: Fleet, observations: Mapping[str, Observation]) -> tuple[str, ...]:
     """What is wrong with the database group as a whole: members not ONLINE, split views, not one writer."""
     members = fleet.with_role(Role.DATABASE)

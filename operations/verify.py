@@ -119,7 +119,7 @@ class Verification:
         try:
             Rollout(self.runner, self.fleet, self._targets, self.progress, self.deadline).run(stale, self.expected)
         except RolloutStoppedError as error:
-            raise self._failure(str(error), error.server) from error
+            raise self._failure(str(error), error.culprit) from error
 
     def _wait_until_healthy(self) -> None:
         if self.deadline.poll(self._all_healthy, _POLL_SECONDS) is None:

@@ -113,6 +113,15 @@ def test_no_account_may_write_beyond_its_purpose():
             assert found <= ({"INSERT", "UPDATE", "DELETE"} if account.name == "app_writer" else set())
 
 
+def test_a_restored_copy_takes_the_passwords_of_today(database):
+    """Otherwise nobody could join a group that begins with it; an account that is not there is made by the primary."""
+    there = [row for row in users() if row["user"] != "backup"]
+    connection = Fake(**{"mysql.user": there})
+    accounts.take_over(connection, database)
+    expected = [f"ALTER USER '{one.name}'@'%' IDENTIFIED BY 'pass-of-{one.name}'" for one in ACCOUNTS]
+    assert connection.ran == [one for one in expected if "'backup'" not in one]
+
+
 def test_a_foreign_data_directory_gets_its_local_accounts(tmp_path):
     path = tmp_path / "initialise.sql"
     path.write_text("-- why\nINSTALL PLUGIN auth_socket SONAME 'x';\nCREATE USER 'role_check'@'localhost';\n")

@@ -178,6 +178,24 @@ def test_what_others_had_too_is_no_write_outside_the_group(known_by: str):
     assert [one.server for one in found.logs] == ["server-2"]
 
 
+@pytest.mark.parametrize("shipped", ["its log is there", "its log is lost"])
+def test_a_backup_with_what_was_written_outside_the_group_is_not_used(shipped: str):
+    """Made on a member that was refused, it would be the newest, and every restore would begin from it."""
+    theirs = GtidSet.parse(f"{OUTSIDE}:1-3")
+    bad = backup("bad", "1-40", 400)
+    bad = replace(bad, gtids=bad.gtids | theirs)
+    own = log("server-2", 1, "1-30", "31-40")
+    own = replace(own, gtids=own.gtids | theirs)
+    present = ALL | ({own.stored.key} if shipped == "its log is there" else set())
+    found = plan([*BACKUPS, bad], [*LOGS, own], present, Target())
+    assert found.backup.id == "new"
+    assert found.outside == theirs
+    assert not any(one.gtids & theirs for one in found.logs)
+    worse = replace(bad, id="worse", gtids=bad.gtids - theirs | GtidSet.parse(f"{OUTSIDE}:3-4"))
+    with pytest.raises(BackupError, match=f"every backup holds something of {OUTSIDE}:1-2:4"):
+        plan([bad, worse], [*LOGS, replace(own, gtids=own.gtids | worse.gtids)], present, Target())
+
+
 @given(st.sets(st.integers(0, 11)), st.integers(100, 620))
 def test_a_plan_reaches_the_moment_or_is_refused(lost: set[int], moment: int):
     """Two members with files of different lengths; any objects may be lost."""

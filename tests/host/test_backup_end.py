@@ -78,7 +78,7 @@ def test_a_backup_that_is_told_to_end_leaves_nothing(place: Path, job: Any, monk
     monkeypatch.setattr(backup, "_clone", clone)
     monkeypatch.setattr(backup_mysqld.Scratch, "remove", interrupted)
     code, told = job("now")
-    assert code == 1
+    assert code == 0, "its unit has not failed"
     assert told["done"]
     assert "SIGTERM" in told["error"]
     assert list(place.iterdir()) == []

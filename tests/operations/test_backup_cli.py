@@ -12,7 +12,14 @@ from operations import cli
 from operations.backups import worker
 from operations.command import CommandResult
 from operations.deadline import Deadline
-from operations.errors import CommandFailedError, OperationError
+from operations.errors import (
+    CommandFailedError,
+    EndpointError,
+    OperationError,
+    PermissionDeniedError,
+    ServerUnreachableError,
+    ThrottledError,
+)
 from operations.jobs import run_job
 from operations.progress import Progress
 from tests.operations.conftest import REFERENCE, launch
@@ -39,6 +46,11 @@ RESULTS = {
 }
 
 
+def looked(state, active="inactive"):
+    """What a look at a job prints."""
+    return f"ActiveState={active}\n" + json.dumps({"step": "at work", "error": None, "result": None, **state})
+
+
 class Jobs:
     """Answers to the commands by which a job is started and looked at; `jobs` are those that were started."""
 
@@ -61,8 +73,7 @@ class Jobs:
         result = self._results[self._latest[server.name]]
         if isinstance(result, str):
             return CommandResult(server.name, 0, result, "")
-        state = {"step": "at work", "done": True, "error": None, "result": result}
-        return CommandResult(server.name, 0, json.dumps(state), "")
+        return CommandResult(server.name, 0, looked({"done": True, "result": result}), "")
 
 
 @pytest.fixture
@@ -108,7 +119,7 @@ def test_a_server_can_be_named(invoke, jobs):
 
 
 def test_a_job_that_fails_is_one_message(invoke, hosts):
-    Jobs(hosts, {"verify": json.dumps({"step": "x", "done": True, "error": "a is corrupt", "result": None})})
+    Jobs(hosts, {"verify": looked({"done": True, "error": "a is corrupt"})})
     done = invoke("backup", "verify")
     assert done.exit_code == 1
     assert done.output.splitlines()[-1] == "Error: server-2: a is corrupt"
@@ -163,9 +174,53 @@ def test_only_a_running_database_server_works_on_backups(fleet, hosts):
         worker(hosts, fleet, "unknown-1")
 
 
-def test_a_job_that_ends_without_a_word_is_told(fleet, hosts):
-    Jobs(hosts, {"now": "ActiveState=failed\n"})
+@pytest.mark.parametrize(
+    "states, expected",
+    [
+        ({"server-2": "OFFLINE"}, "server-3"),
+        ({"server-2": "ERROR", "server-3": "RECOVERING"}, "server-1"),
+        ({"server-1": "OFFLINE", "server-2": "OFFLINE", "server-3": "OFFLINE"}, "server-1"),
+    ],
+    ids=["another replica", "the primary rather than what is outside the group", "whoever runs, for a restore"],
+)
+def test_a_member_that_is_online_works_on_backups(fleet, hosts, states, expected):
+    for name, state in states.items():
+        hosts[name].member_state, hosts[name].writable = state, False
+    assert worker(hosts, fleet).name == expected
+
+
+@pytest.mark.parametrize("last", ["ActiveState=failed\n", looked({"done": False}), looked({"done": False}, "failed")])
+def test_a_job_that_ends_without_a_word_is_told(fleet, hosts, last):
+    """Killed before its first word, or (for its memory, for one) in the middle."""
+    Jobs(hosts, {"now": last})
     with pytest.raises(CommandFailedError, match=r"server-2: tripod-job-now-[0-9a-f]{8} ended without a word"):
+        run_job(hosts, fleet.server("server-2"), Progress(str), Deadline(30), "now")
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        ServerUnreachableError("server-2", "Systems Manager gave no result within 60 s"),
+        EndpointError("The AWS endpoint for ssm:SendCommand cannot be reached"),
+        ThrottledError("AWS kept throttling ssm:SendCommand"),
+    ],
+    ids=lambda error: type(error).__name__,
+)
+def test_a_job_is_looked_for_again_while_it_cannot_be_seen(fleet, hosts, clock, error):
+    jobs, lines = Jobs(hosts), []
+    look, hosts.answers["cat /run/tripod-backup"] = hosts.answers["cat /run/tripod-backup"], error
+    clock.at.append((300, lambda: hosts.answers.update({"cat /run/tripod-backup": look})))
+    deadline = Deadline(600, clock=clock, sleep=clock.sleep)
+    assert run_job(hosts, fleet.server("server-2"), Progress(lines.append), deadline, "now") == RESULTS["now"]
+    assert jobs.jobs == [("server-2", ["now"])], "it was not begun again"
+    assert clock.now == pytest.approx(300, abs=2)
+    assert any("cannot be asked how it goes, trying again" in line for line in lines)
+
+
+def test_what_will_not_pass_by_itself_ends_the_wait(fleet, hosts):
+    Jobs(hosts)
+    hosts.answers["cat /run/tripod-backup"] = PermissionDeniedError("ssm:SendCommand", "arn:i", None)
+    with pytest.raises(PermissionDeniedError):
         run_job(hosts, fleet.server("server-2"), Progress(str), Deadline(30), "now")
 
 

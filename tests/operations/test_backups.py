@@ -12,9 +12,10 @@ import pytest
 from operations.backups import flush, read_replicas, restore_copy, restore_stack
 from operations.command import CommandResult
 from operations.deadline import Deadline
-from operations.errors import OperationError
+from operations.errors import EndpointError, OperationError
 from operations.fleet import Fleet, FleetServer
 from operations.progress import Progress
+from tests.operations.conftest import Clock
 from topology.names import Role
 
 
@@ -44,7 +45,7 @@ class Servers:
         result = self._results[server.name, self._jobs[server.name]]
         wrong = result if isinstance(result, str) else None
         state = {"step": "x", "done": True, "error": wrong, "result": None if wrong else result}
-        return CommandResult(server.name, 0, json.dumps(state), "")
+        return CommandResult(server.name, 0, "ActiveState=inactive\n" + json.dumps(state), "")
 
 
 @pytest.fixture
@@ -102,6 +103,7 @@ def test_all_members_stop_before_one_gets_the_new_data(progress: Progress, monke
     monkeypatch.setattr("operations.backups.survey", lambda *_: ())
     monkeypatch.setattr("operations.backups.group_problems", lambda *_: [])
     monkeypatch.setattr("operations.backups.primaries", lambda _: ["db-1"])
+    monkeypatch.setattr("operations.backups.online_members", lambda _: ["db-1", "db-2", "db-3"])
     done = restore_stack(servers, FLEET, progress, Deadline(60), FLEET.server("db-1"), ())
     order = [(words[0], name) for name, words in servers.commands if words[0] != "flush"]
     assert order[0] == ("restore", "db-1")
@@ -110,6 +112,51 @@ def test_all_members_stop_before_one_gets_the_new_data(progress: Progress, monke
     assert sorted(order[5:7]) == [("start", "db-2"), ("start", "db-3")]
     assert order[7:] == [("now", "db-2")], "the new history has a backup of its own, from a replica"
     assert 0 <= done["writable_after"] <= done["whole_after"]
+
+
+@pytest.fixture
+def restoring(monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
+    """A restore whose jobs all succeed; `writers` and `problems` are what a look at the group sees."""
+    results: dict[tuple[str, str], object] = {(f"db-{n}", "flush"): shipped(5) for n in (1, 2, 3)}
+    results |= {("db-1", command): {"directory": "/x"} for command in ("restore", "install", "lead")}
+    results |= {(f"db-{n}", command): {} for n in (1, 2, 3) for command in ("discard", "start", "now")}
+    found = SimpleNamespace(results=results, writers=["db-1"], problems=[], survey=lambda *_: ())
+    monkeypatch.setattr("operations.backups.survey", lambda *_: found.survey())
+    monkeypatch.setattr("operations.backups.online_members", lambda _: ["db-1", "db-2", "db-3"])
+    monkeypatch.setattr("operations.backups.group_problems", lambda *_: found.problems)
+    monkeypatch.setattr("operations.backups.primaries", lambda _: found.writers)
+    return found
+
+
+def test_the_database_is_writable_when_one_member_takes_writes(
+    restoring: SimpleNamespace, progress: Progress, clock: Clock
+):
+    """The one that leads is fenced while it is alone; the rest may follow later."""
+    restoring.writers, restoring.problems = [], ["db-2: its database is RECOVERING, not ONLINE"]
+    clock.at += [(30, lambda: restoring.writers.append("db-1")), (90, restoring.problems.clear)]
+    deadline = Deadline(600, clock, clock.sleep)
+    done = restore_stack(Servers(restoring.results), FLEET, progress, deadline, FLEET.server("db-1"), ())
+    assert done["writable_after"] == pytest.approx(30, abs=1)
+    assert done["whole_after"] == pytest.approx(90, abs=1)
+
+
+def test_the_group_is_looked_for_again_while_aws_is_away(restoring: SimpleNamespace, progress: Progress, clock: Clock):
+    def away() -> None:
+        raise EndpointError("The AWS endpoint for ssm:SendCommand cannot be reached")
+
+    restoring.survey = away
+    clock.at.append((120, lambda: setattr(restoring, "survey", lambda *_: ())))
+    deadline = Deadline(600, clock, clock.sleep)
+    done = restore_stack(Servers(restoring.results), FLEET, progress, deadline, FLEET.server("db-1"), ())
+    assert done["whole_after"] == pytest.approx(120, abs=1)
+
+
+def test_a_restore_without_the_backup_at_its_end_says_what_it_means(restoring: SimpleNamespace, progress: Progress):
+    restoring.results["db-2", "now"] = "no room"
+    with pytest.raises(
+        OperationError, match=r"restored and all members are ONLINE.*db-2: no room.*backup now --stack dev"
+    ):
+        restore_stack(Servers(restoring.results), FLEET, progress, Deadline(60), FLEET.server("db-1"), ())
 
 
 def test_read_replicas_are_named():

@@ -162,6 +162,14 @@ def test_apply_on_one_server(invoke, stack, hosts):
     assert [name for name, _ in hosts.asked("tripod apply")] == ["server-3"]
 
 
+def test_apply_does_not_wait_when_told_so(invoke, stack, hosts):
+    hosts["server-3"].member_state = "ERROR"
+    words = ("apply", "--stack", "dev", "--server", "server-2")
+    assert invoke(*words, "--without-waiting").exit_code == 0
+    assert [name for name, _ in hosts.asked("tripod apply")] == ["server-2"]
+    assert "server-3 is ERROR, not ONLINE" in error_of(invoke(*words, "--timeout", "1"))
+
+
 def test_apply_on_a_server_that_is_not_there(invoke, stack):
     assert "no server 'server-7'" in error_of(invoke("apply", "--stack", "dev", "--server", "server-7"))
 

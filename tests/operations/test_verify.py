@@ -149,6 +149,24 @@ def test_only_on_servers_whose_bundle_changed(bench, ready):
     assert bench.hosts.asked("tripod apply") == [("server-2", f"tripod apply --expect {NEW}")]
 
 
+def test_a_member_that_is_being_cloned_is_waited_for_before_the_next_restarts(bench, ready, clock):
+    """server-3 was created anew: ready in that it has its bundle."""
+    bench.hosts["server-3"].member_state = "RECOVERING"
+    clock.at.append((60, lambda: setattr(bench.hosts["server-3"], "member_state", "ONLINE")))
+    began = []
+    bench.hosts.on_apply = lambda host, script: (began.append(clock.now), setattr(host, "digest", NEW))
+    bench.run({**ALL_OLD, "server-2": NEW})
+    assert began == pytest.approx([60], abs=3)
+
+
+def test_a_member_that_does_not_come_back_is_the_one_to_look_at(bench, ready):
+    bench.hosts["server-3"].member_state = "ERROR"
+    message = bench.fails({**ALL_OLD, "server-2": NEW})
+    assert "Roll-out stopped at server-2: the database of server-3 is ERROR, not ONLINE" in message
+    assert "server-3 mysqld: last words" in message
+    assert bench.hosts.asked("tripod apply") == []
+
+
 def test_an_earlier_failure_is_tried_again(bench, ready):
     put_state("server-3", ok=False, step="apply", error="no such object")
     bench.run(ALL_OLD)

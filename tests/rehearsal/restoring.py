@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from rehearsal.daemon import ROOT
@@ -16,8 +18,26 @@ ACCOUNT = "123456789012"
 
 def operations(stack: Stack, *words: str, timeout: float = 300) -> subprocess.CompletedProcess[str]:
     """Run a command of an operator."""
+    command = [sys.executable, "-m", "operations", *words, "--stack", stack.name]
+    return subprocess.run(
+        command, cwd=ROOT, env=_environment(stack), capture_output=True, text=True, timeout=timeout, check=False
+    )
+
+
+@contextmanager
+def under_way(stack: Stack, *words: str) -> Iterator[subprocess.Popen[bytes]]:
+    """Give a command of an operator, who goes away at the end."""
+    command = [sys.executable, "-m", "operations", *words, "--stack", stack.name]
+    with subprocess.Popen(command, cwd=ROOT, env=_environment(stack), stdout=subprocess.DEVNULL) as process:
+        try:
+            yield process
+        finally:
+            process.kill()
+
+
+def _environment(stack: Stack) -> dict[str, str]:
     found = status(stack)
-    environment = {
+    return {
         "PATH": "/usr/bin:/bin",
         "AWS_ENDPOINT_URL": found["endpoint"],
         "AWS_REGION": found["region"],
@@ -25,10 +45,6 @@ def operations(stack: Stack, *words: str, timeout: float = 300) -> subprocess.Co
         "AWS_ACCESS_KEY_ID": "rehearsal",
         "AWS_SECRET_ACCESS_KEY": "rehearsal",
     }
-    command = [sys.executable, "-m", "operations", *words, "--stack", stack.name]
-    return subprocess.run(
-        command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=timeout, check=False
-    )
 
 
 def text(done: subprocess.CompletedProcess[str]) -> str:

@@ -15,7 +15,7 @@ from rehearsal.drills.stack import Stack
 from rehearsal.drills.waiting import wait_until
 from rehearsal.drills.watch import KEYS, Watch, watching
 from tests.rehearsal.astray import let_it_write, make_anew, wait_refused, write_astray
-from tests.rehearsal.restoring import bucket, history, objects, operations, text
+from tests.rehearsal.restoring import bucket, history, objects, operations, text, under_way
 from tests.rehearsal.stack import REFERENCE, running
 
 pytestmark = [pytest.mark.rehearsal, pytest.mark.drill]
@@ -100,6 +100,35 @@ def test_a_destroyed_database_comes_back_to_the_exact_transaction(stack: Stack, 
     assert "last transaction" in done.stdout
     assert "MB in" in done.stdout
     assert "Writable again" in done.stdout
+
+
+def test_a_restore_whose_operator_goes_away_can_be_given_again(stack: Stack) -> None:
+    """One member leads with the restored data, the others are empty, and the new timeline has no backup of its own."""
+    made = operations(stack, "backup", "now")
+    assert made.returncode == 0, text(made)
+    insert = "INSERT INTO app.entries (text, `key`, written_by) VALUES ('x', %r, 'x')"
+    stack.query(stack.primary(), insert % "kept")
+    kept = datetime.now(UTC).isoformat()
+    stack.query(stack.primary(), insert % "undone")
+    begun = len(objects(stack, "timelines/", ".json"))
+    words = ("restore", "--to", kept, "--confirm", stack.name)
+    with under_way(stack, *words) as process:
+        wait_until(
+            "somebody leads with the restored data",
+            lambda: len(objects(stack, "data/claims/led-", ".json")) > begun or process.poll() is not None,
+            timeout=240,
+            details=stack.journals,
+        )
+        assert process.poll() is None
+    done = operations(stack, *words)
+    assert done.returncode == 0, text(done)
+    assert len(objects(stack, "timelines/", ".json")) == begun + 2
+    for server in stack.databases:
+        there = {row["key"] for row in stack.query(server, KEYS)}
+        assert "kept" in there
+        assert "undone" not in there
+    verified = operations(stack, "backup", "verify")
+    assert verified.returncode == 0, text(verified)
 
 
 def test_a_restore_drill_compares_every_table_and_leaves_evidence(stack: Stack, tmp_path: Path) -> None:

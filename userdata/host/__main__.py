@@ -1,4 +1,4 @@
-"""The command `tripod` on a server: boot, apply, status, ready, volume."""
+"""The command `tripod` on a server: boot, apply, passwords, status, ready, volume."""
 
 from __future__ import annotations
 
@@ -57,6 +57,7 @@ def _parser() -> argparse.ArgumentParser:
     applying = commands.add_parser("apply", help="bring this server to the bundle in the bucket")
     applying.add_argument("--expect", metavar="DIGEST", help="refuse any other bundle than this one")
     applying.add_argument("--staged", type=Path, help=argparse.SUPPRESS)
+    commands.add_parser("passwords", help="on the primary: let MySQL take changed passwords before others use them")
     showing = commands.add_parser("status", help="what runs, what is wrong; exit code 1 when something is")
     showing.add_argument("--json", action="store_true", help="for machines")
     waiting = commands.add_parser("ready", help="wait until this server is healthy")
@@ -78,6 +79,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 boot.boot(system, identity, client("s3", identity), client("ssm", identity))
             case "apply":
                 return _apply(system, identity, options.staged, options.expect)
+            case "passwords":
+                from . import passwords  # noqa: PLC0415  PyMySQL is there only where a database is
+
+                print(f"{server}: {passwords.renew(system, identity, client('ssm', identity))}")
             case "status":
                 value = status.status(system, identity)
                 print(json.dumps(value) if options.json else status.text(value))

@@ -4,7 +4,8 @@ Statements with a password reach no log in clear: MySQL writes CREATE and ALTER 
 hash it made, and to the general and slow logs with <secret>. The client sends them over the local socket.
 
 A password is tried, not remembered: an account whose password does not log in gets the one in the file. The old
-one stays valid for an hour (RETAIN CURRENT PASSWORD), while other servers still fetch the new one.
+one stays valid for an hour (RETAIN CURRENT PASSWORD), while other servers still fetch the new one. They may fetch it
+only then: a roll-out begins with host.passwords on the primary.
 """
 
 from __future__ import annotations
@@ -83,6 +84,19 @@ def reconcile(connection: Connection, database: Database, login: Login | None = 
         _record(connection, "accounts", DEFINITION)
         done.append("granted what the accounts may do")
     return done + _schema(connection, applied, SCHEMA)
+
+
+def take_over(connection: Connection, database: Database) -> None:
+    """Give the accounts of a restored copy the passwords of this server's files: a backup may be older than they are.
+
+    The members that are cloned from it log in with theirs, and it cannot change accounts before they have: a primary
+    alone takes no writes. `connection` must be to a mysqld without a binary log: nothing is added to its GTIDs.
+    """
+    there = {row["user"] for row in connection.rows("SELECT user FROM mysql.user WHERE host = '%'")}
+    for account in ACCOUNTS:
+        if account.name in there:
+            password = database.password(account.name)
+            connection.run(f"ALTER USER '{account.name}'@'%%' IDENTIFIED BY %s", (password,))
 
 
 def ensure_local(connection: Connection, path: Path = INITIALISE) -> list[str]:

@@ -20,6 +20,7 @@ from .backup_mysqld import Report
 from .backup_plan import Backup
 from .backup_store import BackupError, Store, Stored
 from .database import Connection, Database
+from .database_state import View, observe
 
 # A clone of a full data volume at a slow volume's pace takes hours.
 CLONE_SECONDS = 6 * 3600.0
@@ -66,7 +67,10 @@ def find(store: Store, timeline: int) -> list[Backup]:
 
 
 def make(store: Store, database: Database, report: Report) -> Backup:
-    """Make one now. Raises BackupError, pymysql.MySQLError, OSError or botocore's errors; nothing is left then."""
+    """Make one now. Raises BackupError, pymysql.MySQLError, OSError or botocore's errors; there is none then."""
+    # Before anything is copied: a restore of the stack meanwhile begins another, to which these data do not belong.
+    timeline = store.timeline()
+    _require_member(database)
     started = datetime.now(UTC)
     name = f"{started.strftime('%Y%m%dT%H%M%SZ')}-{database.server}-{uuid.uuid4().hex[:6]}"
     scratch = backup_mysqld.make(f"clone-{name}", backup_mysqld.size(DATA))
@@ -82,7 +86,7 @@ def make(store: Store, database: Database, report: Report) -> Backup:
             version = str(connection.row("SELECT @@version AS version")["version"])
         scratch.stop()
         report("compressing and sending")
-        prefix = f"data/{store.timeline():04d}/backups/{database.server}/{name}"
+        prefix = f"data/{timeline:04d}/backups/{database.server}/{name}"
         size = backup_mysqld.size(scratch.data)
         stored = _send(store, f"{prefix}/data.tar.zst", scratch)
         backup = Backup(name, database.server, version, gtids, copied, stored, size)
@@ -91,10 +95,26 @@ def make(store: Store, database: Database, report: Report) -> Backup:
             "started": started.isoformat(),
             "ended": datetime.now(UTC).isoformat(),
         }
+        if store.timeline() != timeline:
+            raise BackupError("the stack was restored meanwhile: what was copied is of the time before")
         store.write(f"{prefix}/manifest.json", manifest)
     finally:
         scratch.remove()
     return backup
+
+
+def _require_member(database: Database) -> None:
+    """BackupError unless this server is in the group: one outside it may hold what the stack's database never had.
+
+    A copy of that would be the newest backup, from which every restore begins.
+    """
+    with Connection(seconds=30) as connection:
+        state = observe(connection, database, View())
+    if not state.quorate:
+        raise BackupError(
+            f"the database of {database.server} is {state.member_state} and reaches no majority of its group, so its "
+            f"data need not be the stack's; make the backup on a member that is ONLINE (--server)"
+        )
 
 
 def _clone(database: Database, directory: str) -> None:

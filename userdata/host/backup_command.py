@@ -20,9 +20,18 @@ from typing import Any
 
 import pymysql
 
-from . import backup, backup_drill, backup_mysqld, backup_replace, backup_restore, binlog_ship
+from . import (
+    accounts,
+    backup,
+    backup_drill,
+    backup_mysqld,
+    backup_replace,
+    backup_restore,
+    backup_timeline,
+    binlog_ship,
+)
 from .aws import Client
-from .backup_plan import Target, moment_text, plan
+from .backup_plan import Target, moment_text
 from .backup_store import BackupError, Store, StoreError, bucket_of
 from .binlog_ship import LOOK_SECONDS, Shipper
 from .database import Connection, Database
@@ -112,12 +121,20 @@ def _list(store: Store) -> dict[str, Any]:
 
 
 def verify(store: Store, job: Job) -> dict[str, Any]:
-    """Read every object of the timeline and compare digests; then look for gaps. BackupError naming all faults."""
+    """Look for gaps; read every object of the timeline, and of others on the way to its latest transaction.
+
+    BackupError naming all faults.
+    """
     timeline = store.timeline()
-    backups = backup.find(store, timeline)
-    logs, present = binlog_ship.find(store, timeline)
+    logs, _ = binlog_ship.find(store, timeline)
     faults = []
-    objects = [*(one.stored for one in backups), *(one.stored for one in logs)]
+    objects = [*(one.stored for one in backup.find(store, timeline)), *(one.stored for one in logs)]
+    try:
+        legs = backup_timeline.way(store, Target())
+        before = [leg.plan for leg in legs if leg.timeline != timeline]
+        objects += [*(one.backup.stored for one in before[:1]), *(log.stored for one in before for log in one.logs)]
+    except BackupError as error:
+        faults.append(str(error))
     for number, stored in enumerate(objects):
         job.report(f"reading {number + 1} of {len(objects)}: {stored.key}")
         try:
@@ -125,16 +142,12 @@ def verify(store: Store, job: Job) -> dict[str, Any]:
                 pass
         except BackupError as error:
             faults.append(str(error))
-    try:
-        plan(backups, logs, present, Target())
-    except BackupError as error:
-        faults.append(str(error))
     if faults:
         raise BackupError("; ".join(faults))
     return {"objects": len(objects), "bytes": sum(stored.size for stored in objects)}
 
 
-def _restore(store: Store, options: argparse.Namespace, job: Job) -> dict[str, Any]:
+def _restore(store: Store, database: Database, options: argparse.Namespace, job: Job) -> dict[str, Any]:
     if options.name.startswith(backup_mysqld.TEMPORARY):
         raise BackupError(f"{options.name} would be removed by the next backup; choose another name")
     moment = None
@@ -145,7 +158,14 @@ def _restore(store: Store, options: argparse.Namespace, job: Job) -> dict[str, A
         moment = round(at.timestamp() * 1_000_000)
     target = Target(moment, GtidSet.parse(options.to_gtid) if options.to_gtid else None)
     scratch, restored = backup_restore.restore(store, target, options.name, job.report, options.complete_until)
-    scratch.stop()
+    try:
+        with scratch.connect(30) as connection:
+            accounts.take_over(connection, database)
+        _require_unchanged(scratch.executed(), restored.gtids)
+        scratch.stop()
+    except BaseException:
+        scratch.remove()
+        raise
     return {
         "directory": str(scratch.directory),
         "text": restored.text,
@@ -155,6 +175,11 @@ def _restore(store: Store, options: argparse.Namespace, job: Job) -> dict[str, A
         "last": restored.last.gtid if restored.last else None,
         "last_at": moment_text(restored.last.at) if restored.last else None,
     }
+
+
+def _require_unchanged(holds: GtidSet, restored: GtidSet) -> None:
+    if holds != restored:
+        raise BackupError(f"the copy holds {holds} since it has the passwords of today, not {restored}")
 
 
 def _flush(store: Store, database: Database) -> dict[str, Any]:
@@ -223,7 +248,7 @@ def run(options: argparse.Namespace, store: Store, database: Database, job: Job)
         case "verify":
             return verify(store, job)
         case "restore":
-            return _restore(store, options, job)
+            return _restore(store, database, options, job)
         case "install":
             return backup_replace.install(store, options.name, database)
         case "discard":
@@ -234,8 +259,10 @@ def run(options: argparse.Namespace, store: Store, database: Database, job: Job)
             return _drill(store, database, job)
         case "weekly":
             return _weekly(store, database, job)
-        case other:
-            return backup_replace.start(lead=other == "lead")
+        case "lead":
+            return backup_replace.lead(store, database)
+        case _:
+            return backup_replace.start()
 
 
 def _end(*_: object) -> None:
@@ -246,7 +273,7 @@ def _end(*_: object) -> None:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Exit code 0 when it was done."""
+    """Exit code 0 when it was done, or stopped."""
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
     logging.getLogger("botocore").setLevel(logging.WARNING)
     options = _parser().parse_args(arguments)
@@ -264,8 +291,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         job.report("failed", done=True, error=str(error) or repr(error))
         return 1
     except SystemExit:
-        job.report("failed", done=True, error="it was told to end (SIGTERM)")
-        return 0 if options.command == "ship" else 1
+        job.report(
+            "failed", done=True, error="it was stopped (SIGTERM): by a person, a reboot or a restore of the stack"
+        )
+        # The end that was asked for: the unit has not failed.
+        return 0
     job.report("done", done=True, result=result)
     print(json.dumps(result))
     return 0

@@ -87,14 +87,15 @@ def moment_text(moment: int) -> str:
 
 
 def written_outside(backups: Sequence[Backup], logs: Sequence[ShippedLog]) -> GtidSet:
-    """What a server wrote under its own UUID, and no other server and no backup ever had.
+    """What a server wrote under its own UUID, and no other server and no other's backup ever had.
 
     A group gives its own name to what it commits (manual, `group_replication_group_name`): a server's UUID tells that
-    it took the write alone. Such a server may not join until its data directory is made anew.
+    it took the write alone. Such a server may not join until its data directory is made anew. Its own backup is no
+    witness, unless all backups have it: what a group began with was there before any of them.
     """
     found = GtidSet()
-    for uuid in {log.uuid for log in logs}:
-        own, shared = GtidSet(), GtidSet()
+    for uuid, server in {log.uuid: log.server for log in logs}.items():
+        own, shared = GtidSet(), _common([backup.gtids.of(uuid) for backup in backups])
         for log in logs:
             known = (log.previous | log.gtids).of(uuid)
             if log.uuid == uuid:
@@ -102,7 +103,8 @@ def written_outside(backups: Sequence[Backup], logs: Sequence[ShippedLog]) -> Gt
             else:
                 shared |= known
         for backup in backups:
-            shared |= backup.gtids.of(uuid)
+            if backup.server != server:
+                shared |= backup.gtids.of(uuid)
         found |= own - shared
     return found
 
@@ -122,7 +124,10 @@ def plan(
     if target.gtid is not None and target.gtid & outside:
         raise BackupError(f"{target.gtid & outside} was written outside the group, the stack's database never held it")
     logs = [replace(log, previous=log.previous - outside, gtids=log.gtids - outside) for log in logs]
-    backup = _backup(backups, target)
+    clean = [one for one in backups if not one.gtids & outside]
+    if backups and not clean:
+        raise BackupError(f"every backup holds something of {outside}, which was written outside the group")
+    backup = _backup(clean, target)
     if target.moment is not None:
         _within_reach(target.moment, max([complete_until, backup.copied, *(log.last for log in logs)]))
     wanted = [log for log in logs if _before(log, target) and log.gtids - backup.gtids]
@@ -149,6 +154,13 @@ def plan(
     return Plan(backup, tuple(chain), outside)
 
 
+def _common(sets: Sequence[GtidSet]) -> GtidSet:
+    common = sets[0] if sets else GtidSet()
+    for one in sets[1:]:
+        common &= one
+    return common
+
+
 def _within_reach(moment: int, reach: int) -> None:
     if moment > reach:
         raise BackupError(
@@ -160,14 +172,15 @@ def _within_reach(moment: int, reach: int) -> None:
 def _backup(backups: Sequence[Backup], target: Target) -> Backup:
     if not backups:
         raise BackupError("there is no backup in this timeline; make one: .venv/bin/python -m operations backup now")
-    able = [backup for backup in backups if _holds_nothing_later(backup, target)]
+    able = [backup for backup in backups if holds_nothing_later(backup, target)]
     if not able:
         first = min(backups, key=lambda backup: backup.copied)
         raise BackupError(f"{target} is before the oldest backup, which is of {moment_text(first.copied)} ({first.id})")
     return max(able, key=lambda backup: backup.copied)
 
 
-def _holds_nothing_later(backup: Backup, target: Target) -> bool:
+def holds_nothing_later(backup: Backup, target: Target) -> bool:
+    """Whether the target can be reached from this backup on."""
     if target.moment is not None:
         return backup.copied <= target.moment
     if target.exactly is not None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 import subprocess
 import sys
@@ -9,7 +10,8 @@ import time
 from pathlib import Path
 from typing import Any
 
-from . import backup_mysqld
+from . import backup_mysqld, backup_timeline
+from .backup_restore import RECORD
 from .backup_store import BackupError, Store
 from .database import Database
 from .database_state import VIEW_PATH
@@ -20,9 +22,18 @@ DATA = Path("/var/lib/tripod/mysql")
 
 
 def stop() -> None:
-    """Stop this member, and what would start it or read its files."""
+    """Stop this member, and what would start it or read its files.
+
+    Also what copies it at this moment: a copy of the old history is no backup of the new one.
+    """
     units = ["tripod-backup.timer", "tripod-drill.timer", "tripod-binlog.service", "tripod-group.service"]
-    subprocess.run(["systemctl", "stop", *units, "mysql.service"], check=True)
+    copying = [
+        "tripod-backup.service",
+        "tripod-drill.service",
+        "tripod-job-now-*.service",
+        "tripod-job-drill-*.service",
+    ]
+    subprocess.run(["systemctl", "stop", *units, *copying, "mysql.service"], check=True)
 
 
 def discard(database: Database) -> dict[str, Any]:
@@ -43,19 +54,28 @@ def install(store: Store, name: str, database: Database) -> dict[str, Any]:
     source = backup_mysqld.DIRECTORY / name / "data"
     if not (source / "mysql.ibd").exists():
         raise BackupError(f"{source} holds no restored database")
+    record = json.loads((source.parent / RECORD).read_text())
+    # First the old data go, here as on the others: what a member ships goes to the newest timeline, and a restore that
+    # is repeated lets all ship what they have. One that breaks from here on is planned from the timeline before.
     done = discard(database)
-    timeline = store.begin_timeline({"server": database.server, "restored": name, "at": time.time()})
+    timeline = backup_timeline.begin(store, database.server, record)
     for entry in source.iterdir():
         entry.rename(DATA / entry.name)
     shutil.rmtree(source.parent)
     return {**done, "timeline": timeline}
 
 
-def start(*, lead: bool) -> dict[str, Any]:
-    """Start this member again; with `lead` it begins the group."""
+def lead(store: Store, database: Database) -> dict[str, Any]:
+    """Start this member again; it begins the group with what was restored."""
+    done = start()
+    backup_timeline.mark_led(store, database.server)
+    # The operator has confirmed that this server's data are the ones to go on with.
+    subprocess.run([sys.executable, "-P", "-m", "host.group", "lead", "--accept-loss"], check=True)
+    return done
+
+
+def start() -> dict[str, Any]:
+    """Start this member again."""
     units = ["tripod-group.service", "tripod-binlog.service", "tripod-backup.timer", "tripod-drill.timer"]
     subprocess.run(["systemctl", "start", "mysql.service", *units], check=True)
-    if lead:
-        # The operator has confirmed that this server's data are the ones to go on with.
-        subprocess.run([sys.executable, "-P", "-m", "host.group", "lead", "--accept-loss"], check=True)
     return {"started": True}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 import subprocess
 import time
@@ -9,9 +10,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from . import backup, backup_mysqld, binlog, binlog_ship
+from . import backup_mysqld, backup_timeline, binlog
 from .backup_mysqld import Report, Scratch
-from .backup_plan import Plan, Target, moment_text, plan
+from .backup_plan import Plan, Target, moment_text
 from .backup_store import BackupError, Store, Stored
 from .binlog import Transaction
 from .gtid import Gathering, GtidSet
@@ -19,6 +20,9 @@ from .gtid import Gathering, GtidSet
 # The clients' own limit is 64 MiB, a row event may have a gigabyte.
 PACKET = "--max-allowed-packet=1073741824"
 
+
+# In the scratch directory: what a timeline that goes on from the copy is to know of it (backup_timeline).
+RECORD = "restored.json"
 
 # How many bytes one compressed byte of binary log may need: unpacked, and applied to tables and redo log.
 LOG_GROWTH = 20
@@ -55,22 +59,28 @@ def restore(
     downloaded then.
     """
     started = time.monotonic()
-    timeline = store.timeline()
-    logs, present = binlog_ship.find(store, timeline)
-    chosen = plan(backup.find(store, timeline), logs, present, target, complete_until)
-    scratch = backup_mysqld.make(name, chosen.backup.size + LOG_GROWTH * sum(log.stored.size for log in chosen.logs))
+    legs = backup_timeline.way(store, target, complete_until)
+    first = legs[0].plan.backup
+    sent = sum(log.stored.size for leg in legs for log in leg.plan.logs)
+    scratch = backup_mysqld.make(name, first.size + LOG_GROWTH * sent)
     try:
-        report(f"downloading {chosen.backup.id} ({chosen.backup.stored.size / 1e6:.1f} MB)")
+        report(f"downloading {first.id} ({first.stored.size / 1e6:.1f} MB)")
         scratch.data.mkdir(mode=0o750)
-        _unpack(store, chosen.backup.stored, ["tar", "--extract", "--file=-", f"--directory={scratch.data}"])
-        files = _logs(store, chosen, scratch, report)
+        _unpack(store, first.stored, ["tar", "--extract", "--file=-", f"--directory={scratch.data}"])
+        files = [_logs(store, leg.plan, scratch.directory / "logs" / str(leg.timeline), report) for leg in legs]
         report("starting mysqld on the copy")
         scratch.start()
-        last = _apply(chosen, files, scratch, target, report)
+        last, outside = None, GtidSet()
+        for leg, own in zip(legs, files, strict=True):
+            last = _apply(leg.plan, own, scratch, leg.target, report) or last
+            outside |= leg.plan.outside
         size = backup_mysqld.size(scratch.data)
         shutil.rmtree(scratch.directory / "logs")
+        holds = scratch.executed()
+        record = backup_timeline.record(legs, holds, last.at if last else 0)
+        (scratch.directory / RECORD).write_text(json.dumps(record))
         seconds = time.monotonic() - started
-        done = Restored(chosen.backup.id, scratch.executed(), last, seconds, size, chosen.backup.copied, chosen.outside)
+        done = Restored(first.id, holds, last, seconds, size, first.copied, outside)
     except BaseException:
         scratch.remove()
         raise
@@ -103,9 +113,8 @@ def _unpack(store: Store, stored: Stored, then: Sequence[str], out: Path | None 
         raise BackupError(f"{stored.key} cannot be unpacked (zstd and {then[0]} ended with {codes})")
 
 
-def _logs(store: Store, chosen: Plan, scratch: Scratch, report: Report) -> list[Path]:
-    directory = scratch.directory / "logs"
-    directory.mkdir()
+def _logs(store: Store, chosen: Plan, directory: Path, report: Report) -> list[Path]:
+    directory.mkdir(parents=True)
     files = []
     for number, log in enumerate(chosen.logs):
         if number % 25 == 0:
@@ -150,7 +159,7 @@ def _apply(chosen: Plan, files: Sequence[Path], scratch: Scratch, target: Target
         binlog.scan(path, take)
     before = scratch.executed()
     if before != chosen.backup.gtids:
-        raise BackupError(f"the backup holds {before}, its manifest says {chosen.backup.gtids}")
+        raise BackupError(f"the copy holds {before}, but {chosen.backup.id} is said to hold {chosen.backup.gtids}")
     gtids = taken.whole() - before
     if gtids:
         report(f"applying {gtids.count} transactions of {len(files)} binary logs")

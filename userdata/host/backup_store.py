@@ -1,7 +1,8 @@
 """The bucket of backups: its layout, and streams that are written and read with their digests.
 
     timelines/0002.json                                    written when a stack is restored: what came after is another
-                                                           history, in which GTIDs are used again
+                                                           history, in which GTIDs are used again (backup_timeline)
+    data/claims/led-0002.json                              somebody led a group on what was restored
     data/claims/2026-11-23T02.json                         whose turn it is to make that hour's backup
     data/claims/drill-2026-11-23T05.json                   whose turn it is to make that hour's restore drill
     data/0001/backups/SERVER/ID/data.tar.zst, manifest.json    a backup exists when its manifest does
@@ -80,7 +81,9 @@ class Store:
     def begin_timeline(self, value: dict[str, Any]) -> int:
         """Begin the next timeline; its number. BackupError when another restore began it at the same time."""
         number = self.timeline() + 1
-        if not self.create(f"timelines/{number:04d}.json", value):
+        key = f"timelines/{number:04d}.json"
+        # An answer may be lost: botocore then tries again, and is told that the object is there already. It is ours.
+        if not self.create(key, value) and self.find(key) != value:
             raise BackupError(f"another restore began timeline {number} at this moment; wait for its end")
         return number
 
@@ -98,6 +101,10 @@ class Store:
     def write(self, key: str, value: dict[str, Any]) -> None:
         """Write JSON."""
         self._s3.put_object(Bucket=self.bucket, Key=key, Body=_json(value))
+
+    def find(self, key: str) -> dict[str, Any] | None:
+        """Read JSON; None when nothing is there. BackupError when it is damaged."""
+        return self.read(key) if key in self.keys(key) else None
 
     def read(self, key: str) -> dict[str, Any]:
         """Read JSON. BackupError when it is damaged."""
