@@ -218,7 +218,15 @@ def test_buckets_are_private_versioned_encrypted_and_tls_only(program: Evaluatio
 def test_backups_outlive_the_stack_and_no_server_may_delete_them(program: Evaluation, topology: Topology) -> None:
     kept = [r for r in program.of("Bucket") if r.protect]
     assert [r.name for r in kept] == ["backups-bucket"]
-    assert kept[0].retain_on_delete
+    # What guards the bucket stays with it: a `pulumi destroy` must not leave it open, or without its versions.
+    guards = [r for r in program.resources if r.parent == kept[0].parent]
+    assert {r.short_type for r in guards} >= {
+        "Bucket", "BucketLifecycleConfiguration", "BucketOwnershipControls", "BucketPolicy", "BucketPublicAccessBlock",
+        "BucketServerSideEncryptionConfiguration", "BucketVersioning",
+    }  # fmt: skip
+    assert [r.name for r in guards if not r.retain_on_delete] == []
+    # The configuration's bucket goes, so its guards may go with it.
+    assert not any(r.retain_on_delete for r in program.resources if r.parent == program.named("bucket-bucket").parent)
     denied = {
         server for server, s in _statements(program) if s["Effect"] == "Deny" and "s3:DeleteObject" in s["Action"]
     }
@@ -289,6 +297,7 @@ def test_without_snapshots_there_is_no_policy_and_a_lock_needs_its_setting(stack
     assert "snapshots-role" not in {resource.name for resource in other.of("Role")}
     (lock,) = other.of("BucketObjectLockConfiguration")
     assert lock.inputs["rule"]["defaultRetention"] == {"mode": "COMPLIANCE", "days": 14}
+    assert lock.retain_on_delete
     assert other.named("backups-bucket").inputs["objectLockEnabled"] is True
     assert "objectLockEnabled" not in other.named("bucket-bucket").inputs
 
