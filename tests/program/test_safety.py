@@ -288,6 +288,9 @@ def test_snapshots_are_made_of_data_volumes_only_and_by_their_own_role(program: 
         "SnapshotOwnVolumes",
         "DeleteOwnSnapshots",
     }
+    # DLM also tags snapshots that are there (AWSDataLifecycleManagerServiceRole sets no condition), nothing else.
+    (tagging,) = [one for one in statements if one["Action"] == "ec2:CreateTags"]
+    assert (tagging["Resource"], tagging.get("Condition")) == ("arn:aws:ec2:*::snapshot/*", None)
 
 
 def test_without_snapshots_there_is_no_policy_and_a_lock_needs_its_setting(stack: str, program: Evaluation) -> None:
