@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import pytest
+from moto import mock_aws
 
-from tests.host.fakes import FakeMachine, fails
+from tests.host.fakes import ME, SERVER, STACK, FakeMachine, Site, fails, upload
+from userdata.bundle import Bundle, File, Part, Unit
 from userdata.host import packages
 from userdata.host.database_package import CONFIGURATION, GUARD
 from userdata.host.errors import StepError
@@ -55,3 +57,15 @@ def test_a_server_without_mysql_gets_none(machine):
     machine.faults.clear()
     packages.install(machine.system, ["haproxy"])
     assert not machine.system.path(CONFIGURATION).exists()
+
+
+def test_a_server_that_stops_being_a_database_server_is_guarded_again(tmp_path):
+    """The package stays, and is upgraded; so do the data, and the server may get its role back."""
+    database = Part(files=(File(CONFIGURATION, "[mysqld]\nserver_id = 1\n", owner=ME),), packages=("mysql-server",))
+    other = Part(units=(Unit("haproxy.service"),))
+    with mock_aws():
+        site = Site.create(tmp_path)
+        for parts, text in (([database, other], "[mysqld]\nserver_id = 1\n"), ([other], GUARD), ([other], GUARD)):
+            upload(site.s3, Bundle.of(STACK, SERVER, parts))
+            site.apply()
+            assert site.tree()[CONFIGURATION][0] == text
