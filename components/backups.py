@@ -24,7 +24,7 @@ class BackupsArgs:
 
 
 class Backups(pulumi.ComponentResource):
-    """A private, versioned, encrypted bucket that answers over TLS only and outlives `pulumi destroy`."""
+    """A private, versioned, encrypted bucket that answers over TLS only; it and all that outlive `pulumi destroy`."""
 
     bucket: pulumi.Output[str]
 
@@ -49,13 +49,14 @@ class Backups(pulumi.ComponentResource):
                 "abort_incomplete_multipart_upload": {"days_after_initiation": 2},
             },
             parent=self,
+            retain=True,
         )
         if args.backup.object_lock_days:
             aws.s3.BucketObjectLockConfiguration(
                 f"{name}-lock",
                 bucket=bucket.bucket,
                 rule={"default_retention": {"mode": "COMPLIANCE", "days": args.backup.object_lock_days}},
-                opts=pulumi.ResourceOptions(parent=self, depends_on=[guarded.versioning]),
+                opts=pulumi.ResourceOptions(parent=self, depends_on=[guarded.versioning], retain_on_delete=True),
             )
         self.bucket = guarded.name
         self.register_outputs({"bucket": self.bucket})

@@ -58,7 +58,8 @@ def _session_manager() -> Iterator[Statement]:
     # What the SSM agent needs for shells and Run Command, and no more. AmazonSSMManagedInstanceCore would also let
     # a server read every parameter and every secret of the account (ssm:GetParameter on *). None of these actions
     # can be limited to a resource. ec2messages is missing on purpose: agents since 3.3.40 take commands by
-    # ssmmessages wherever that is allowed (Systems Manager guide, "ec2messages, ssmmessages and other operations").
+    # ssmmessages wherever that is allowed (Systems Manager guide, "ec2messages, ssmmessages and other operations"; the
+    # agent's release notes, 3.3.40.0, February 2024), and a snap keeps itself at the newest.
     yield {
         "Sid": "SessionManager",
         "Effect": "Allow",

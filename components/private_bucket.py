@@ -25,9 +25,14 @@ def guard(
     arn: str,
     lifecycle: Mapping[str, object],
     parent: pulumi.Resource,
+    retain: bool = False,
 ) -> Guarded:
-    """Close `bucket` to the public and to plain HTTP, encrypt and version it, and give it its one lifecycle rule."""
-    child = pulumi.ResourceOptions(parent=parent)
+    """Close `bucket` to the public and to plain HTTP, encrypt and version it, and give it its one lifecycle rule.
+
+    `retain`: the bucket outlives `pulumi destroy`, so what guards it must, too. Each guard is a resource of its own;
+    deleting it takes its setting from the bucket.
+    """
+    child = pulumi.ResourceOptions(parent=parent, retain_on_delete=retain)
     private = aws.s3.BucketPublicAccessBlock(
         f"{name}-private",
         bucket=bucket.bucket,
@@ -57,14 +62,16 @@ def guard(
         bucket=bucket.bucket,
         rules=[{"status": "Enabled", **lifecycle}],  # type: ignore[list-item]
         # S3 wants to know first that there are versions.
-        opts=pulumi.ResourceOptions(parent=parent, depends_on=[versioned]),
+        opts=pulumi.ResourceOptions(parent=parent, depends_on=[versioned], retain_on_delete=retain),
     )
     policy = aws.s3.BucketPolicy(
         f"{name}-tls-only",
         bucket=bucket.bucket,
         policy=json.dumps(_tls_only(arn)),
         # After the block of public access: S3 refuses two changes of a bucket's access at once.
-        opts=pulumi.ResourceOptions(parent=parent, depends_on=[private, owned, encrypted, versioned]),
+        opts=pulumi.ResourceOptions(
+            parent=parent, depends_on=[private, owned, encrypted, versioned], retain_on_delete=retain
+        ),
     )
     return Guarded(policy.bucket, versioned)
 

@@ -92,12 +92,13 @@ def _policy(stack: str, partition: str) -> str:
             "Action": "ec2:CreateSnapshot",
             "Resource": f"arn:{partition}:ec2:*::snapshot/*",
         },
+        # As in AWS's policy, without ec2:CreateAction, which allows it within CreateSnapshot only: nothing says that
+        # DLM never tags a snapshot that is there.
         {
             "Sid": "TagSnapshots",
             "Effect": "Allow",
             "Action": "ec2:CreateTags",
             "Resource": f"arn:{partition}:ec2:*::snapshot/*",
-            "Condition": {"StringEquals": {"ec2:CreateAction": "CreateSnapshot"}},
         },
         {
             "Sid": "DeleteOwnSnapshots",

@@ -24,9 +24,9 @@ STATUS_TIMEOUT = 30
 class ServerState:
     """The server's own last word on its start or its last apply.
 
-    `step` is volume, packages, apply or ready. `ok` says that nothing failed so far, not that it is done. `digest` is
-    that of the bundle in place, None before the first. `error` says what failed, or at the step `ready` what it still
-    waits for. `at` is ISO 8601.
+    `step` is bundle, volume, packages, apply, agent or ready. `ok` says that nothing failed so far, not that it is
+    done. `digest` is that of the bundle in place, None before the first. `error` says what failed, or at the step
+    `ready` what it still waits for. `at` is ISO 8601.
     """
 
     step: str

@@ -7,7 +7,7 @@ import pytest
 
 from tests.host.test_role_check import DATABASE
 from userdata.host import accounts
-from userdata.host.accounts import ACCOUNTS, DEFINITION, ensure_local, reconcile, statements
+from userdata.host.accounts import ACCOUNTS, DEFINITION, LOCAL_ACCOUNTS, ensure_local, reconcile, statements
 
 
 class Fake:
@@ -134,7 +134,14 @@ def test_a_foreign_data_directory_gets_its_local_accounts(tmp_path):
         "SET GLOBAL super_read_only = ON",
         "SET SESSION sql_log_bin = ON",
     ]
-    assert ensure_local(Fake(**{"mysql.user": [{"1": 1}]}), path) == []
+
+
+@pytest.mark.parametrize("lacking", [set(), *({name} for name in LOCAL_ACCOUNTS)])
+def test_a_data_directory_that_lacks_a_local_account_gets_it(tmp_path, lacking):
+    path = tmp_path / "initialise.sql"
+    path.write_text("CREATE USER IF NOT EXISTS 'role_check'@'localhost';\n")
+    there = [{"user": name} for name in {"root", *LOCAL_ACCOUNTS} - lacking]
+    assert bool(ensure_local(Fake(**{"mysql.user": there}), path)) is bool(lacking)
 
 
 @pytest.mark.parametrize(

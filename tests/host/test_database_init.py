@@ -47,6 +47,14 @@ def test_a_blank_directory_is_initialised_once(directory, mysqld):
     assert (directory / "mysql.ibd").read_text() == said
 
 
+def test_the_package_s_flag_is_no_data(directory, mysqld):
+    (directory / "debian-5.7.flag").touch()
+    assert run(directory) == "empty"
+    assert state(directory) == "initialised"
+    (directory / "debian-5.7.flag").touch()
+    assert run(directory) == "initialised"
+
+
 def test_what_a_power_cut_left_is_removed(directory, mysqld):
     (directory / MARKER).touch()
     (directory / "mysql.ibd").write_text("half")

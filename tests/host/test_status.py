@@ -16,6 +16,7 @@ from userdata.host.database_state import DatabaseState
 from userdata.host.errors import StepError
 from userdata.host.ready import await_ready
 from userdata.host.status import status, text
+from userdata.host.system import Result
 
 FACTS = {
     "address": "10.20.0.10",
@@ -188,3 +189,72 @@ def test_a_volume_that_does_not_come_says_so(site, monkeypatch):
     with pytest.raises(StepError):
         boot(site.machine.system, site.identity, site.s3, site.ssm)
     assert site.state()["step"] == "volume"
+
+
+AGENT = "snap.amazon-ssm-agent.amazon-ssm-agent.service"
+
+
+def snaps(machine, *, refused="", seeds=False):
+    """What snapd is asked. `refused`: why it does not install; `seeds`: the image brings the agent, unpacked late."""
+    asked = []
+
+    def snap(words):
+        if words[0] != "snap":
+            return None
+        asked.append(words[1])
+        if words[1] == "install" and refused:
+            return Result(1, refused)
+        if seeds or words[1] == "install":
+            machine.units[AGENT] = FakeUnit(active="active", enabled="enabled")
+        return Result(0)
+
+    machine.faults.append(snap)
+    return asked
+
+
+@pytest.mark.parametrize("unit", [AGENT, "amazon-ssm-agent.service"])
+def test_an_agent_that_is_there_is_left_alone(site, no_volume, unit):
+    site.machine.units[unit] = FakeUnit()
+    asked = snaps(site.machine)
+    boot(site.machine.system, site.identity, site.s3, site.ssm)
+    assert asked == []
+
+
+def test_an_agent_that_the_image_brings_is_awaited(site, no_volume):
+    asked = snaps(site.machine, seeds=True)
+    boot(site.machine.system, site.identity, site.s3, site.ssm)
+    assert asked == ["wait"]
+
+
+def test_an_agent_that_is_missing_is_installed(site, no_volume):
+    asked = snaps(site.machine)
+    boot(site.machine.system, site.identity, site.s3, site.ssm)
+    assert asked == ["wait", "install"]
+
+
+def test_a_server_without_an_agent_is_in_service_and_says_so_until_it_has_one(site, no_volume):
+    snaps(site.machine, refused="error: cannot reach api.snapcraft.io")
+    with pytest.raises(StepError, match="SSM agent"):
+        boot(site.machine.system, site.identity, site.s3, site.ssm)
+    value = site.state()
+    assert (value["step"], value["ok"]) == ("agent", False)
+    assert value["digest"] == state.recall(site.machine.system)["digest"] is not None
+    assert "cannot reach api.snapcraft.io" in value["error"]
+    assert site.machine.units["haproxy.service"].active == "active"
+    site.machine.faults.clear()
+    snaps(site.machine)
+    boot(site.machine.system, site.identity, site.s3, site.ssm)
+
+
+def test_an_earlier_step_s_failure_is_told_first(site, no_volume):
+    snaps(site.machine, refused="error: cannot reach api.snapcraft.io")
+    site.ssm.delete_parameter(Name="/tripod/dev/secret")
+    with pytest.raises(StepError):
+        boot(site.machine.system, site.identity, site.s3, site.ssm)
+    assert site.state()["step"] == "apply"
+
+
+def test_a_host_without_snapd_goes_on(site, no_volume, capsys):
+    site.machine.faults.append(lambda words: Result(127, "snap: command not found") if words[0] == "snap" else None)
+    boot(site.machine.system, site.identity, site.s3, site.ssm)
+    assert "must bring the agent" in capsys.readouterr().out

@@ -155,6 +155,27 @@ def test_no_volume_at_all(disks):
     assert disks.time >= 300
 
 
+@pytest.mark.parametrize("mine", [True, False])
+def test_data_go_to_mysql_whatever_number_they_had(disks, monkeypatch, mine):
+    """An old volume at a server whose users have other numbers: nobody there need have the old one."""
+
+    def nameless(number):
+        raise KeyError(number)
+
+    monkeypatch.setattr("pwd.getpwuid", nameless)
+    directory = disks.root / "var/lib/tripod/mysql"
+    directory.mkdir(parents=True)
+    number, given = directory.stat().st_uid, []
+
+    def run(command, **options):
+        if command[0] == "chown":
+            given.append(tuple(command))
+        return Result(0, f"{number if mine else number + 1}\n") if command[0] == "id" else Result(0)
+
+    volume.own(dataclasses.replace(disks.system, run=run))
+    assert given == ([] if mine else [("chown", "-R", "mysql:mysql", str(directory))])
+
+
 def test_partitions_and_second_names_are_not_further_volumes(disks):
     disk = disks.add()
     by_id = disks.root / "dev/disk/by-id"

@@ -218,7 +218,15 @@ def test_buckets_are_private_versioned_encrypted_and_tls_only(program: Evaluatio
 def test_backups_outlive_the_stack_and_no_server_may_delete_them(program: Evaluation, topology: Topology) -> None:
     kept = [r for r in program.of("Bucket") if r.protect]
     assert [r.name for r in kept] == ["backups-bucket"]
-    assert kept[0].retain_on_delete
+    # What guards the bucket stays with it: a `pulumi destroy` must not leave it open, or without its versions.
+    guards = [r for r in program.resources if r.parent == kept[0].parent]
+    assert {r.short_type for r in guards} >= {
+        "Bucket", "BucketLifecycleConfiguration", "BucketOwnershipControls", "BucketPolicy", "BucketPublicAccessBlock",
+        "BucketServerSideEncryptionConfiguration", "BucketVersioning",
+    }  # fmt: skip
+    assert [r.name for r in guards if not r.retain_on_delete] == []
+    # The configuration's bucket goes, so its guards may go with it.
+    assert not any(r.retain_on_delete for r in program.resources if r.parent == program.named("bucket-bucket").parent)
     denied = {
         server for server, s in _statements(program) if s["Effect"] == "Deny" and "s3:DeleteObject" in s["Action"]
     }
@@ -280,6 +288,9 @@ def test_snapshots_are_made_of_data_volumes_only_and_by_their_own_role(program: 
         "SnapshotOwnVolumes",
         "DeleteOwnSnapshots",
     }
+    # DLM also tags snapshots that are there (AWSDataLifecycleManagerServiceRole sets no condition), nothing else.
+    (tagging,) = [one for one in statements if one["Action"] == "ec2:CreateTags"]
+    assert (tagging["Resource"], tagging.get("Condition")) == ("arn:aws:ec2:*::snapshot/*", None)
 
 
 def test_without_snapshots_there_is_no_policy_and_a_lock_needs_its_setting(stack: str, program: Evaluation) -> None:
@@ -289,6 +300,7 @@ def test_without_snapshots_there_is_no_policy_and_a_lock_needs_its_setting(stack
     assert "snapshots-role" not in {resource.name for resource in other.of("Role")}
     (lock,) = other.of("BucketObjectLockConfiguration")
     assert lock.inputs["rule"]["defaultRetention"] == {"mode": "COMPLIANCE", "days": 14}
+    assert lock.retain_on_delete
     assert other.named("backups-bucket").inputs["objectLockEnabled"] is True
     assert "objectLockEnabled" not in other.named("bucket-bucket").inputs
 

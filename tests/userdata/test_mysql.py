@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import configparser
 import json
+import re
 from ipaddress import ip_network
 
 import pytest
@@ -14,7 +15,7 @@ from tests.userdata.topologies import build, preset, topologies
 from topology import names
 from topology.names import Account
 from userdata import paths
-from userdata.host.accounts import ACCOUNTS, statements
+from userdata.host.accounts import ACCOUNTS, LOCAL_ACCOUNTS, statements
 from userdata.host.database import Database
 from userdata.mysql.files import CONFIGURATION, DATABASE_FACTS, INITIALISE, TLS, files
 from userdata.render import bundle
@@ -56,6 +57,14 @@ def mysqld():
 def test_a_server_outside_its_group_takes_no_write(mysqld):
     assert mysqld["super_read_only"] == "ON"
     assert mysqld["group_replication_start_on_boot"] == "OFF"
+
+
+@pytest.mark.parametrize("server", ["server-1", "server-2"])
+def test_only_the_unit_runs_a_server_with_this_configuration(server):
+    topology = build(**REPLICATED)
+    assert options(topology, server)["validate_config"] == "ON"
+    commands = [line for line in texts(topology, server)[DROP_IN].splitlines() if line.startswith("ExecStart=")]
+    assert commands == ["ExecStart=", "ExecStart=/usr/sbin/mysqld --skip-validate-config"]
 
 
 def test_a_commit_is_on_disk(mysqld):
@@ -202,6 +211,7 @@ def test_the_init_file_has_one_statement_a_line():
     lines = [line for line in text.splitlines() if not line.startswith("--")]
     assert [f"{statement};" for statement in statements(text)] == lines
     assert "IDENTIFIED BY" not in text
+    assert set(re.findall(r"CREATE USER IF NOT EXISTS '([^']+)'@'localhost'", text)) == LOCAL_ACCOUNTS
 
 
 def test_a_stop_leaves_the_group_first():

@@ -53,7 +53,7 @@ def _apply(system: System, identity: Identity, staged: Path | None, expect: str 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="tripod", description="This server of a Tripod stack.")
     commands = parser.add_subparsers(dest="command", required=True)
-    commands.add_parser("boot", help="volume, packages, bundle, ready: what runs at boot")
+    commands.add_parser("boot", help="volume, packages, bundle, agent, ready: what runs at boot")
     applying = commands.add_parser("apply", help="bring this server to the bundle in the bucket")
     applying.add_argument("--expect", metavar="DIGEST", help="refuse any other bundle than this one")
     applying.add_argument("--staged", type=Path, help=argparse.SUPPRESS)

@@ -25,6 +25,9 @@ from .database import Connection, Database
 SCHEMA = Path("/opt/tripod/app/schema.sql")
 INITIALISE = Path("/etc/mysql/tripod-initialise.sql")
 
+LOCAL_ACCOUNTS = {"role_check", "debian-sys-maint"}
+"""What the init file makes: not replicated, reached over the socket only, without a password."""
+
 
 @dataclass(frozen=True)
 class Account:
@@ -100,12 +103,13 @@ def take_over(connection: Connection, database: Database) -> None:
 
 
 def ensure_local(connection: Connection, path: Path = INITIALISE) -> list[str]:
-    """Give a data directory that is not of host.database_init its local accounts; returns what was done.
+    """Give a data directory that lacks one of the local accounts all of them; returns what was done.
 
-    The distribution's package initialises an empty /var/lib/mysql when it is installed. Only for a server outside
-    its group; nothing is written to the binary log, so that it can still join.
+    It may be the distribution's (an older Tripod let the package initialise it), or older than one of the accounts.
+    Only for a server outside its group; nothing is written to the binary log, so that it can still join.
     """
-    if connection.rows("SELECT 1 FROM mysql.user WHERE user = 'role_check' AND host = 'localhost'"):
+    there = {row["user"] for row in connection.rows("SELECT user FROM mysql.user WHERE host = 'localhost'")}
+    if there >= LOCAL_ACCOUNTS:
         return []
     plugins = {row["name"] for row in connection.rows("SELECT name FROM mysql.plugin")}
     connection.run("SET SESSION sql_log_bin = OFF")

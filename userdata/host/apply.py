@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from . import audit, fetch, packages, units
+from . import audit, database_package, fetch, packages, units
 from .errors import EXIT_BUNDLE, EXIT_CHECK, EXIT_NOT_ROLLED_BACK, EXIT_ROLLED_BACK, StepError
 from .identity import Identity
 from .lock import locked
@@ -113,6 +113,9 @@ class Apply:
         self._check(manifest, plan, staging)
         actions = [f"installed {name}" for name in installed]
         actions += self._change(manifest, previous, plan, staging)
+        if previous and database_package.PACKAGE in set(previous.packages) - set(manifest.packages):
+            # Its configuration is gone; the package stays, with its upgrades, and so do the data.
+            database_package.guard(self.system)
         return Outcome(manifest.digest, plan.paths, tuple(actions))
 
     def _previous(self) -> Manifest | None:

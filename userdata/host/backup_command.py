@@ -236,8 +236,6 @@ def _parser() -> argparse.ArgumentParser:
 
 def run(options: argparse.Namespace, store: Store, database: Database, job: Job) -> dict[str, Any]:
     """One command; its result. Raises what `Errors` holds."""
-    if options.command in COPYING:
-        backup_mysqld.tidy()
     match options.command:
         case "nightly":
             return _nightly(store, database, job)
@@ -286,6 +284,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         store = Store(bucket_of(identity), s3)
         if options.command == "ship":
             _ship(store, database)
+        if options.command in COPYING:
+            backup_mysqld.tidy()
         result = run(options, store, database, job)
     except (*Errors, subprocess.CalledProcessError) as error:
         job.report("failed", done=True, error=str(error) or repr(error))

@@ -1,8 +1,9 @@
 """Initialise MySQL's data directory when it is empty: run as root before every start of mysql.service.
 
-The data volume of a new server is blank. `mysqld --initialize-insecure` makes root@localhost without a password;
-an init file changes it to auth_socket in the same run, before anything listens. --no-defaults, because mysqld
-loads no plugins while it initialises and would refuse their options.
+The data volume of a new server is blank, but for a flag that the distribution's package leaves. `mysqld
+--initialize-insecure` makes root@localhost without a password; an init file changes it to auth_socket in the same run,
+before anything listens. --no-defaults, because mysqld loads no plugins while it initialises and would refuse their
+options, and because the configuration lets the unit alone run it (docs/adr/0015).
 
 A marker (a hidden file: mysqld calls a directory with one still empty) is there from before the first byte until
 initialisation has ended, so that a power cut in between is recognised: what it left was never in service and is
@@ -20,6 +21,8 @@ from pathlib import Path
 DIRECTORY = Path("/var/lib/mysql")
 INIT_FILE = Path("/etc/mysql/tripod-initialise.sql")
 MARKER = ".tripod-initialising"
+FLAGS = "debian-*.flag"
+"""The package's postinst puts one into the data directory, also where it was kept from initialising it."""
 
 
 class InitialisationError(RuntimeError):
@@ -28,7 +31,8 @@ class InitialisationError(RuntimeError):
 
 def state(directory: Path) -> str:
     """What a data directory is: "empty", "interrupted", "initialised" or "foreign"."""
-    names = {entry.name for entry in directory.iterdir()} - {"lost+found"}
+    flags = {entry.name for entry in directory.glob(FLAGS)}
+    names = {entry.name for entry in directory.iterdir()} - {"lost+found"} - flags
     if MARKER in names:
         return "interrupted"
     if not names:
@@ -49,6 +53,8 @@ def initialise(directory: Path, init_file: Path, user: str = "mysql") -> str:
                 shutil.rmtree(entry) if entry.is_dir() else entry.unlink()
     marker = directory / MARKER
     marker.touch()
+    for flag in directory.glob(FLAGS):  # mysqld would take the directory for one in use
+        flag.unlink()
     _sync(directory)
     shutil.chown(directory, user, user)
     directory.chmod(0o750)

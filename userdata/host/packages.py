@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from contextlib import suppress
 
+from . import database_package
 from .errors import EXIT_PACKAGES, StepError
 from .system import Result, System
 
@@ -15,7 +16,8 @@ PATIENCE_SECONDS = 300
 AGAIN_SECONDS = 5.0
 
 # dpkg's maintainer scripts ask this program before they start a service (Debian policy 9.3.3.1; 101 = forbidden).
-# Without it the package would start, say, mysqld with the distribution's configuration on the stack's data.
+# Without it the package would start, say, mysqld with the distribution's configuration on the stack's data. (A script
+# that calls mysqld itself asks nobody: see database_package.)
 POLICY = "/usr/sbin/policy-rc.d"
 
 
@@ -31,6 +33,8 @@ def missing(system: System, names: Sequence[str]) -> list[str]:
 
 def install(system: System, names: Sequence[str]) -> list[str]:
     """Install what is missing without starting it; the names. Raises StepError when apt fails."""
+    if database_package.PACKAGE in names:
+        database_package.guard(system)
     wanted = missing(system, names)
     if not wanted:
         return []

@@ -15,7 +15,7 @@ from .system import System
 
 
 def report(ssm: Any, identity: Identity, step: str, *, ok: bool, digest: str | None, error: str | None = None) -> None:
-    """Write the state parameter. Steps, in order: bundle, volume, packages, apply, ready.
+    """Write the state parameter. Steps, in order: bundle, volume, packages, apply, agent (if it fails), ready.
 
     A server that cannot write it goes on, with a warning: its work matters more than its report.
     """

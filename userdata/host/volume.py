@@ -94,9 +94,9 @@ def own(system: System) -> None:
     """Give MySQL's directory to its user. A re-created server may have another number for the same name."""
     directory = system.path(MOUNT) / "mysql"
     # `id` and not the pwd module: the user may have been created by a package a second ago.
-    if not system.run(["id", "mysql"]).ok:
-        return
-    if directory.owner() != "mysql":
+    user = system.run(["id", "--user", "mysql"])
+    # By number: the old one need not have a name here.
+    if user.ok and directory.stat().st_uid != int(user.last_line):
         _do(system, "chown", "-R", "mysql:mysql", str(directory))
         directory.chmod(0o700)
 
