@@ -81,7 +81,7 @@ def metadata(monkeypatch: pytest.MonkeyPatch) -> Iterator[Metadata]:
 
 
 def a_group() -> Callable[[], Any]:
-    return ParameterStore("/tripod/dev/group", "server-1", "group", REGION).read
+    return ParameterStore("/tripod/dev/group", "server-1", REGION).read
 
 
 def an_address() -> Callable[[], Any]:
