@@ -8,12 +8,13 @@ its primary has, as MySQL does, so that two of them may have the same number; wh
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
+from tests.host.group_model import Group, Node, runs
 from userdata.host.database_state import DatabaseState, View
 from userdata.host.group_decision import (
     CLAIM_EXPIRES,
@@ -28,51 +29,6 @@ from userdata.host.group_decision import (
 )
 from userdata.host.gtid import GtidSet
 from userdata.host.role_check import writer
-
-Gtid = tuple[str, int]
-
-
-@dataclass
-class Node:
-    name: str
-    number: int
-    up: bool = True
-    state: str = "OFFLINE"
-    data: dict[Gtid, int] = field(default_factory=dict)
-    """What each transaction wrote."""
-    unsynced: set[Gtid] = field(default_factory=set)
-    """Received from the group, and not on the disk yet."""
-    view: View = field(default_factory=View)
-    group: Group | None = None
-    read_only: bool = True
-    fenced: bool = False
-    provisioned: bool = False
-    alone_since: float | None = None
-    forced: bool = False
-    """An operator lets it lead with what it has."""
-    unsent: bool = False
-    """Its mysqld may still hold messages of a group that it left with an error."""
-
-
-@dataclass(eq=False)
-class Group:
-    """One group: `members` is its present view, the first of them its primary."""
-
-    fixed: int
-    name: str
-    counter: int = 0
-    members: list[Node] = field(default_factory=list)
-
-
-def runs(numbers):
-    """Sorted numbers as inclusive intervals."""
-    result = []
-    for number in sorted(numbers):
-        if result and number == result[-1][1] + 1:
-            result[-1] = (result[-1][0], number)
-        else:
-            result.append((number, number))
-    return tuple(result)
 
 
 class Cluster(RuleBasedStateMachine):

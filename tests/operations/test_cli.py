@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import json
-import os
 import re
-import subprocess
-import sys
 from pathlib import Path
 
 import boto3
@@ -18,8 +15,6 @@ from operations.aws import Aws
 from operations.errors import OperationError, PermissionDeniedError
 from tests.operations.conftest import NEW, OLD, REFERENCE, REGION, launch, put_manifest, put_state
 from tests.operations.test_targets import group
-
-ROOT = Path(__file__).resolve().parents[2]
 
 
 @pytest.fixture
@@ -329,43 +324,6 @@ def test_wrong_usage(invoke, arguments):
 
 def test_an_http_url_is_refused(invoke, stack):
     assert "not an https:// URL" in error_of(invoke("verify", "--stack", "dev", "--url", "http://example.org"))
-
-
-def run(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
-    """The command as a process of its own, as pulumi-command runs it."""
-    kept = {name: value for name, value in os.environ.items() if not name.startswith("AWS_")}
-    return subprocess.run(
-        [sys.executable, "-m", "operations", *arguments],
-        cwd=ROOT,
-        env={**kept, "AWS_EC2_METADATA_DISABLED": "true", "HOME": "/nonexistent", **environment},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-
-
-@pytest.mark.parametrize(
-    "stack,environment,said",
-    [
-        ("unheard-of", {}, "No AWS region is set"),
-        ("unheard-of", {"AWS_REGION": REGION}, "No usable AWS credentials"),
-        ("dev", {}, "No usable AWS credentials"),
-    ],
-)
-def test_as_a_process_without_aws(stack, environment, said):
-    done = run("status", "--stack", stack, **environment)
-    assert done.returncode == 1
-    assert done.stderr.startswith("Error: ")
-    assert said in done.stderr
-    assert "Traceback" not in done.stderr
-    assert done.stdout == ""
-
-
-def test_help_names_every_command():
-    done = run("--help")
-    assert done.returncode == 0
-    for command in ("verify", "status", "apply", "switchover", "explain", "flows", "shell"):
-        assert f"  {command} " in done.stdout
 
 
 def test_errors_of_the_program_itself_are_not_hidden(monkeypatch, stack):
