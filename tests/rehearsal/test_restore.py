@@ -156,4 +156,4 @@ def test_a_backup_that_is_ended_leaves_no_copy(stack: Stack) -> None:
     wait_until("a copy is made", lambda: copies(stack, server, "clone-2*"), timeout=60, details=stack.journals)
     stack.exec(server, "systemctl", "stop", "ended.service")
     assert copies(stack, server, "clone-*") == []
-    assert "it was told to end" in stack.exec(server, "journalctl", "-u", "ended.service", "--no-pager").stdout
+    assert "it was stopped (SIGTERM)" in stack.exec(server, "journalctl", "-u", "ended.service", "--no-pager").stdout
