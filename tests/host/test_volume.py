@@ -26,6 +26,7 @@ class Disks:
         self.log = []
         self.time = 0.0
         self.arrive_at = {}
+        self.refuses = ""
         (root / "dev/disk/by-id").mkdir(parents=True)
         (root / "sys/dev/block").mkdir(parents=True)
 
@@ -65,7 +66,7 @@ class Disks:
             case "id":
                 return Result(1)
         self.log.append(words[0])
-        return Result(0)
+        return Result(1, "Permission denied") if words[0] == self.refuses else Result(0)
 
 
 @pytest.fixture
@@ -108,6 +109,14 @@ def test_two_that_come_at_the_same_time_mount_it_once(disks):
         mounting = [pool.submit(volume.mount, system) for _ in range(2)]
         assert NAME in [done.result() for done in mounting]
     assert sorted(disks.log) == ["mkfs.ext4", "mount", "mount", "resize2fs"]
+
+
+def test_a_file_system_that_cannot_grow_serves_as_it_is(disks, capsys):
+    disks.add()
+    disks.refuses = "resize2fs"
+    volume.mount(disks.system)
+    assert disks.log == ["mkfs.ext4", "mount", "resize2fs", "mount"]
+    assert f"on {NAME} keeps its size (resize2fs: Permission denied)" in capsys.readouterr().out
 
 
 def test_a_volume_with_data_is_only_mounted_and_grown(disks):
