@@ -142,6 +142,7 @@ def test_after_an_outage_the_last_primary_is_waited_for_until_a_person_decides(s
     finally:
         stack.power("start", lost)
     stack.wait_whole(180)
+    stack.wait_healthy()
     assert {group_name(stack, server) for server in stack.databases} == {group_name(stack, others[0])}
     with watching(stack, tmp_path) as watch:
         watch.observe(2)
