@@ -208,12 +208,12 @@ def in_order(fleet: Fleet, observations: Mapping[str, Observation]) -> tuple[Fle
 def _away(server: FleetServer, members: Fleet, seen: Mapping[str, Observation]) -> dict[str, str]:
     """Members other than `server` that are not ONLINE, and how they are said to be."""
     own = seen[server.name].status
-    online = own.database.online if own and own.database else 0
-    found = {}
+    reaches = own.database.online if own and own.database else 0
+    online, found = online_members(seen), {}
     for name, other in seen.items():
-        if name == server.name or name in online_members(seen):
+        if name == server.name or name in online:
             continue
-        if other.status is None and online >= len(members.servers):
+        if other.status is None and reaches >= len(members.servers):
             # Nobody can ask it, but its group has it.
             continue
         state = other.status.database.member_state if other.status and other.status.database else "unknown"

@@ -9,6 +9,7 @@ import pytest
 from moto import mock_aws
 
 from tests.host.floating import REGION, STRANGER, TAG_LIST, A, B, Cloud
+from userdata.host.backup_store import Store
 
 IMAGE = "ami-12c6146b"  # one that moto always has
 
@@ -28,3 +29,12 @@ def cloud() -> Iterator[Cloud]:
         ec2.allocate_address(Domain="vpc")
         mine = ec2.allocate_address(Domain="vpc", TagSpecifications=[{"ResourceType": "elastic-ip", "Tags": TAG_LIST}])
         yield Cloud(ec2, ids, mine["AllocationId"])
+
+
+@pytest.fixture
+def store() -> Iterator[Store]:
+    """An empty bucket of backups."""
+    with mock_aws():
+        client = boto3.client("s3", region_name="us-east-1")
+        client.create_bucket(Bucket="backups")
+        yield Store("backups", client)

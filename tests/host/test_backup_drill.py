@@ -5,9 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from types import SimpleNamespace
 
-import boto3
 import pytest
-from moto import mock_aws
 
 from userdata.host import backup, backup_command, backup_drill, backup_mysqld
 from userdata.host.backup_drill import Table, differences
@@ -17,14 +15,6 @@ from userdata.host.gtid import GtidSet
 HERE = SimpleNamespace(server="server-2")
 SOURCE = {"app.entries": Table(3, 77), "app.users": Table(1, 5)}
 GTIDS = GtidSet.parse("6f2a0d0e-6f0e-4f57-9d1b-7a7b5f6d3c11:1-9")
-
-
-@pytest.fixture
-def store():
-    with mock_aws():
-        client = boto3.client("s3", region_name="us-east-1")
-        client.create_bucket(Bucket="backups")
-        yield Store("backups", client)
 
 
 @pytest.mark.parametrize(

@@ -10,9 +10,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
-import boto3
 import pytest
-from moto import mock_aws
 
 from tests.host.test_backup import gtids
 from userdata.host import backup, backup_command, backup_mysqld
@@ -41,14 +39,6 @@ class Scratch:
 
     def remove(self) -> None:
         self.removed = True
-
-
-@pytest.fixture
-def store():
-    with mock_aws():
-        client = boto3.client("s3", region_name="us-east-1")
-        client.create_bucket(Bucket="backups")
-        yield Store("backups", client)
 
 
 @pytest.fixture

@@ -11,7 +11,6 @@ from typing import Any
 import boto3
 import pytest
 from botocore.exceptions import ClientError
-from moto import mock_aws
 
 from tests.host.test_backup import UUID, backup, gtids, log
 from userdata.host import backup_mysqld, backup_replace, backup_timeline
@@ -20,14 +19,6 @@ from userdata.host.backup_restore import RECORD
 from userdata.host.backup_store import BackupError, Store
 from userdata.host.backup_timeline import way
 from userdata.host.binlog import ShippedLog
-
-
-@pytest.fixture
-def store():
-    with mock_aws():
-        client = boto3.client("s3", region_name="us-east-1")
-        client.create_bucket(Bucket="backups")
-        yield Store("backups", client)
 
 
 def put(store: Store, timeline: int, *things: Backup | ShippedLog) -> None:
