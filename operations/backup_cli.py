@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from operations import options
-from operations.backups import read_replicas, restore_copy, restore_stack, worker
+from operations.backups import restore_copy, restore_stack, worker
 from operations.command import Runner
 from operations.deadline import Deadline
 from operations.fleet import Fleet
@@ -136,9 +136,11 @@ def _register_restore(main: click.Group, open_stack: Open) -> None:
                 f"Restored stack '{stack}': {done['text']}. Writable again {done['writable_after']:.0f} s after the "
                 f"command was given, all members ONLINE after {done['whole_after']:.0f} s."
             )
-            for name in read_replicas(fleet):
+            for name, reason in done["replicas"].items():
                 click.echo(
-                    f"{name} is a read replica and still holds the data of before the restore: empty and clone it "
-                    f"again before anybody reads there (docs/restore.md)."
+                    f"{name}, a read replica, was not emptied ({reason}). It must not go on with the data of before: "
+                    f".venv/bin/python -m operations runbook --stack {stack} replica-behind"
+                    if reason
+                    else f"{name}, a read replica, starts empty and clones what is restored."
                 )
         click.echo(f"It holds {done['gtids']}.")

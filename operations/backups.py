@@ -17,6 +17,8 @@ from topology.names import Role
 _POLL_SECONDS = 1.0
 # Closing and sending one log takes seconds; a server that hangs must not keep the restore from beginning.
 _FLUSH_SECONDS = 120.0
+# Stopping mysqld of a read replica, which may have much to write out, and starting it again.
+_RENEW_SECONDS = 300.0
 
 
 def worker(runner: Runner, fleet: Fleet, name: str | None = None) -> FleetServer:
@@ -82,9 +84,26 @@ def restore_copy(
     return run_job(runner, chosen, progress, deadline, *command, gentle=gentle)
 
 
-def read_replicas(fleet: Fleet) -> list[str]:
-    """The servers that follow the group without being in it: a restore leaves them with the old history."""
-    return [server.name for server in fleet.with_role(Role.READ_REPLICA)]
+def renew_read_replicas(runner: Runner, fleet: Fleet, progress: Progress, deadline: Deadline) -> dict[str, str]:
+    """Put the data of all read replicas aside, so that each clones what is restored.
+
+    By name, why that was not done ("" where it was): a server that follows the group keeps nobody from using it.
+    """
+
+    def one(server: FleetServer) -> str:
+        if server.state != "running":
+            return f"it is {server.state}"
+        within = deadline.within(_RENEW_SECONDS)
+        try:
+            for command in ("discard", "start"):
+                run_job(runner, server, progress, within, command)
+        except OperationError as error:
+            return str(error)
+        return ""
+
+    followers = fleet.with_role(Role.READ_REPLICA)
+    with ThreadPoolExecutor(max_workers=max(1, len(followers))) as pool:
+        return dict(zip([server.name for server in followers], pool.map(one, followers), strict=True))
 
 
 def restore_stack(
@@ -93,8 +112,8 @@ def restore_stack(
     """Replace the data of the whole stack. What was there is put aside on each server, not deleted.
 
     The restore is made and checked beside the running database first: when it fails, nothing has been touched.
-    The result has two more keys, `writable_after` and `whole_after`: seconds since the beginning. Raises
-    OperationError; whatever it broke at, it can be repeated.
+    The result has three more keys: `writable_after` and `whole_after`, seconds since the beginning, and `replicas`, what
+    became of the read replicas (`renew_read_replicas`). Raises OperationError; whatever it broke at, it can be repeated.
     """
     name = "stack"
     others = [server for server in fleet.with_role(Role.DATABASE) if server != chosen]
@@ -127,6 +146,7 @@ def restore_stack(
     if deadline.poll(whole, _POLL_SECONDS) is None:
         raise OperationError("The data are restored, but the group is not whole yet: see status.")
     restored["whole_after"] = deadline.elapsed
+    restored["replicas"] = renew_read_replicas(runner, fleet, progress, deadline)
     try:
         run_job(runner, worker(runner, fleet), progress, deadline, "now")
     except OperationError as error:

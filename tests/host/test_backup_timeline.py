@@ -162,7 +162,7 @@ def member(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
     (copy / "data").mkdir(parents=True)
     (copy / "data" / "mysql.ibd").write_text("")
     (copy / RECORD).write_text(json.dumps({"timeline": 1, "gtids": f"{UUID}:1-25", "copied": 250}))
-    return SimpleNamespace(server="server-1", data=tmp_path / "mysql", ran=ran)
+    return SimpleNamespace(server="server-1", read_replica=None, data=tmp_path / "mysql", ran=ran)
 
 
 def test_the_new_timeline_says_what_it_goes_on_from(first: Store, member: SimpleNamespace):
@@ -194,6 +194,18 @@ def test_what_is_being_copied_is_stopped_with_the_member(first: Store, member: S
     assert stopped[:2] == ["systemctl", "stop"]
     assert {"tripod-backup.service", "tripod-drill.service", "tripod-job-now-*.service"} < set(stopped)
     assert stopped.index("tripod-backup.service") < stopped.index("mysql.service")
+
+
+def test_a_read_replica_is_emptied_with_the_units_that_it_has(member: SimpleNamespace):
+    member.read_replica = object()
+    done = backup_replace.discard(member)
+    assert not list(member.data.iterdir())
+    assert [path.name for path in Path(done["aside"]).iterdir()] == ["old"]
+    backup_replace.start(member)
+    stopped, started = member.ran
+    assert {"tripod-replica.service", "mysql.service"} < set(stopped)
+    assert started == ["systemctl", "start", "mysql.service", "tripod-replica.service"]
+    assert not {word for word in (*stopped, *started) if word.startswith(("tripod-group", "tripod-binlog"))}
 
 
 def test_a_timeline_counts_once_a_group_was_led_on_it(first: Store, member: SimpleNamespace):

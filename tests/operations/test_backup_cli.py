@@ -157,15 +157,16 @@ def test_a_restore_that_is_not_clear_asks_nothing_of_any_server(invoke, jobs, ho
 def test_the_stack_is_restored_only_with_its_name_once_more(invoke, jobs, monkeypatch):
     def restored(*arguments):
         assert arguments[-1] == ()
-        return {"text": "to the end", "writable_after": 31.2, "whole_after": 44.9, "gtids": GTIDS}
+        replicas = {"copy-1": "", "copy-2": "it is stopped"}
+        return {"text": "to the end", "writable_after": 31.2, "whole_after": 44.9, "gtids": GTIDS, "replicas": replicas}
 
     monkeypatch.setattr("operations.backup_cli.restore_stack", restored)
-    monkeypatch.setattr("operations.backup_cli.read_replicas", lambda _: ["copy-1"])
     done = invoke("restore", "--latest", "--confirm", "dev")
     assert done.exit_code == 0, done.output
     assert "Restored stack 'dev': to the end. Writable again 31 s" in done.output
     assert "all members ONLINE after 45 s" in done.output
-    assert "copy-1 is a read replica and still holds the data of before" in done.output
+    assert "copy-1, a read replica, starts empty and clones" in done.output
+    assert "copy-2, a read replica, was not emptied (it is stopped)" in done.output
 
 
 def test_only_a_running_database_server_works_on_backups(fleet, hosts):

@@ -9,7 +9,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from operations.backups import flush, read_replicas, restore_copy, restore_stack
+from operations.backups import flush, renew_read_replicas, restore_copy, restore_stack
 from operations.command import CommandResult
 from operations.deadline import Deadline
 from operations.errors import EndpointError, OperationError
@@ -99,6 +99,7 @@ def test_all_members_stop_before_one_gets_the_new_data(progress: Progress, monke
     results: dict[tuple[str, str], object] = {(f"db-{n}", "flush"): shipped(5) for n in (1, 2, 3)}
     results |= {("db-1", command): {"directory": "/x"} for command in ("restore", "install", "lead")}
     results |= {(f"db-{n}", command): {} for n in (1, 2, 3) for command in ("discard", "start", "now")}
+    results |= {("copy-1", command): {} for command in ("discard", "start")}
     servers = Servers(results)
     monkeypatch.setattr("operations.backups.survey", lambda *_: ())
     monkeypatch.setattr("operations.backups.group_problems", lambda *_: [])
@@ -110,7 +111,8 @@ def test_all_members_stop_before_one_gets_the_new_data(progress: Progress, monke
     assert sorted(order[1:3]) == [("discard", "db-2"), ("discard", "db-3")]
     assert order[3:5] == [("install", "db-1"), ("lead", "db-1")]
     assert sorted(order[5:7]) == [("start", "db-2"), ("start", "db-3")]
-    assert order[7:] == [("now", "db-2")], "the new history has a backup of its own, from a replica"
+    assert order[7:9] == [("discard", "copy-1"), ("start", "copy-1")], "it could follow nobody with the data of before"
+    assert order[9:] == [("now", "db-2")], "the new history has a backup of its own, from a replica"
     assert 0 <= done["writable_after"] <= done["whole_after"]
 
 
@@ -120,6 +122,7 @@ def restoring(monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
     results: dict[tuple[str, str], object] = {(f"db-{n}", "flush"): shipped(5) for n in (1, 2, 3)}
     results |= {("db-1", command): {"directory": "/x"} for command in ("restore", "install", "lead")}
     results |= {(f"db-{n}", command): {} for n in (1, 2, 3) for command in ("discard", "start", "now")}
+    results |= {("copy-1", command): {} for command in ("discard", "start")}
     found = SimpleNamespace(results=results, writers=["db-1"], problems=[], survey=lambda *_: ())
     monkeypatch.setattr("operations.backups.survey", lambda *_: found.survey())
     monkeypatch.setattr("operations.backups.online_members", lambda _: ["db-1", "db-2", "db-3"])
@@ -159,6 +162,19 @@ def test_a_restore_without_the_backup_at_its_end_says_what_it_means(restoring: S
         restore_stack(Servers(restoring.results), FLEET, progress, Deadline(60), FLEET.server("db-1"), ())
 
 
-def test_read_replicas_are_named():
-    assert read_replicas(FLEET) == ["copy-1"]
-    assert read_replicas(SimpleNamespace(with_role=lambda _: ())) == []
+def test_a_read_replica_that_cannot_be_emptied_is_named_and_stops_nothing(
+    restoring: SimpleNamespace, progress: Progress
+):
+    restoring.results["copy-1", "discard"] = "No space left on device"
+    servers = Servers(restoring.results)
+    done = restore_stack(servers, FLEET, progress, Deadline(60), FLEET.server("db-1"), ())
+    assert done["replicas"] == {"copy-1": "copy-1: No space left on device"}
+    assert ("copy-1", ["start"]) not in servers.commands
+    assert servers.commands[-1] == ("db-2", ["now"])
+
+
+def test_a_read_replica_that_is_off_is_not_waited_for(progress: Progress):
+    off = replace(server("copy-1", Role.READ_REPLICA), state="stopped")
+    fleet = Fleet("dev", (server("db-1"), off))
+    assert renew_read_replicas(Servers({}), fleet, progress, Deadline(60)) == {"copy-1": "it is stopped"}
+    assert renew_read_replicas(Servers({}), Fleet("dev", (server("db-1"),)), progress, Deadline(60)) == {}

@@ -62,7 +62,7 @@ class Machines:
         return CommandResult(server.name, 0, f"ActiveState=inactive\n{self._ended[server.name]}", "")
 
     def _job(self, server: str, command: str) -> str:
-        directory, here = self.place / server, argparse.Namespace(server=server)
+        directory, here = self.place / server, argparse.Namespace(server=server, read_replica=None)
         self._patch.setattr(backup_mysqld, "DIRECTORY", directory / "backup")
         self._patch.setattr(backup_replace, "DATA", directory / "mysql")
         self._patch.setattr(backup_replace, "VIEW_PATH", directory / "view.json")

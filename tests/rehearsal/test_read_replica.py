@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,7 @@ from rehearsal.drills.waiting import wait_until
 from rehearsal.shell import RehearsalError
 from tests.rehearsal.astray import WRITE
 from tests.rehearsal.growth import first_servers, grow, lives
+from tests.rehearsal.restoring import operations, text
 from tests.rehearsal.scraped import wait_for_targets
 from tests.rehearsal.stack import rehearsal, running, status
 
@@ -135,6 +137,23 @@ def test_with_an_empty_volume_it_is_cloned_again(stack: Stack) -> None:
     assert done.returncode == 0, done.stdout + done.stderr
     wait_for(stack, "before-the-new-server", 240)
     assert stack.query(REPLICA, "SELECT state FROM performance_schema.clone_status")[0]["state"] == "Completed"
+    stack.wait_healthy()
+
+
+def test_a_restore_of_the_stack_reaches_it(stack: Stack) -> None:
+    """It holds more than what is restored, so it could follow nobody: it is emptied, and cloned."""
+    made = operations(stack, "backup", "now")
+    assert made.returncode == 0, text(made)
+    post(stack, "to-be-kept")
+    moment = datetime.now(UTC).isoformat()
+    post(stack, "to-be-undone")
+    wait_for(stack, "to-be-undone")
+    done = operations(stack, "restore", "--to", moment, "--confirm", stack.name)
+    assert done.returncode == 0, text(done)
+    assert f"{REPLICA}, a read replica, starts empty" in done.stdout
+    wait_for(stack, "to-be-kept", 240)
+    assert not has(stack, "to-be-undone")
+    wait_for_source(stack, stack.primary(), 60)
     stack.wait_healthy()
 
 

@@ -260,7 +260,7 @@ def run(options: argparse.Namespace, store: Store, database: Database, job: Job)
         case "lead":
             return backup_replace.lead(store, database)
         case _:
-            return backup_replace.start()
+            return backup_replace.start(database)
 
 
 def _end(*_: object) -> None:

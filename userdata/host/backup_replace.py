@@ -21,24 +21,26 @@ from .group import FORCE
 DATA = Path("/var/lib/tripod/mysql")
 
 
-def stop() -> None:
-    """Stop this member, and what would start it or read its files.
+def _units(database: Database) -> list[str]:
+    """What starts this server's mysqld, has it follow others, or reads its files."""
+    if database.read_replica:
+        return ["tripod-replica.service"]
+    return ["tripod-group.service", "tripod-binlog.service", "tripod-backup.timer", "tripod-drill.timer"]
+
+
+def stop(database: Database) -> None:
+    """Stop this server's mysqld, and what would start it or read its files.
 
     Also what copies it at this moment: a copy of the old history is no backup of the new one.
     """
-    units = ["tripod-backup.timer", "tripod-drill.timer", "tripod-binlog.service", "tripod-group.service"]
-    copying = [
-        "tripod-backup.service",
-        "tripod-drill.service",
-        "tripod-job-now-*.service",
-        "tripod-job-drill-*.service",
-    ]
-    subprocess.run(["systemctl", "stop", *units, *copying, "mysql.service"], check=True)
+    copying = ["tripod-backup.service", "tripod-drill.service"] if not database.read_replica else []
+    jobs = ["tripod-job-now-*.service", "tripod-job-drill-*.service"]
+    subprocess.run(["systemctl", "stop", *_units(database), *copying, *jobs, "mysql.service"], check=True)
 
 
 def discard(database: Database) -> dict[str, Any]:
-    """Stop this member and put its data aside: it will be cloned from the restored one."""
-    stop()
+    """Stop this member or read replica and put its data aside: it will be cloned from what is restored."""
+    stop(database)
     aside = backup_mysqld.DIRECTORY / f"before-restore-{int(time.time())}"
     aside.mkdir(mode=0o750, parents=True)
     for entry in DATA.iterdir():
@@ -67,15 +69,14 @@ def install(store: Store, name: str, database: Database) -> dict[str, Any]:
 
 def lead(store: Store, database: Database) -> dict[str, Any]:
     """Start this member again; it begins the group with what was restored."""
-    done = start()
+    done = start(database)
     backup_timeline.mark_led(store, database.server)
     # The operator has confirmed that this server's data are the ones to go on with.
     subprocess.run([sys.executable, "-P", "-m", "host.group", "lead", "--accept-loss"], check=True)
     return done
 
 
-def start() -> dict[str, Any]:
-    """Start this member again."""
-    units = ["tripod-group.service", "tripod-binlog.service", "tripod-backup.timer", "tripod-drill.timer"]
-    subprocess.run(["systemctl", "start", "mysql.service", *units], check=True)
+def start(database: Database) -> dict[str, Any]:
+    """Start this member or read replica again."""
+    subprocess.run(["systemctl", "start", "mysql.service", *_units(database)], check=True)
     return {"started": True}
