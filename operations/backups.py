@@ -112,8 +112,9 @@ def restore_stack(
     """Replace the data of the whole stack. What was there is put aside on each server, not deleted.
 
     The restore is made and checked beside the running database first: when it fails, nothing has been touched.
-    The result has three more keys: `writable_after` and `whole_after`, seconds since the beginning, and `replicas`, what
-    became of the read replicas (`renew_read_replicas`). Raises OperationError; whatever it broke at, it can be repeated.
+    The result has three more keys: `writable_after` and `whole_after`, seconds since the beginning, and `replicas`,
+    what became of the read replicas (`renew_read_replicas`). Raises OperationError; whatever it broke at, it can be
+    repeated.
     """
     name = "stack"
     others = [server for server in fleet.with_role(Role.DATABASE) if server != chosen]
