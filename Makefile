@@ -56,7 +56,7 @@ docs: ## Write the generated parts of the documentation anew
 	$(PYTHON) -m tools.document
 
 .PHONY: benchmark
-benchmark: ## Time the program on mocks with 3 and with 100 servers
+benchmark: ## Time the program with 3 and with 100 servers, and the plan of a restore
 	@tools/bootstrap lint
 	@$(PYTHON) -m tests.benchmark
 

@@ -1,4 +1,7 @@
-"""`python -m tests.benchmark`: the program on plain mocks with 3 and with 100 servers, each in a fresh process."""
+"""`python -m tests.benchmark`: the program on plain mocks with 3 and with 100 servers, each in a fresh process.
+
+And the plan of a restore, with few and with many binary logs.
+"""
 
 from __future__ import annotations
 
@@ -9,6 +12,8 @@ import subprocess
 import sys
 import time
 from dataclasses import dataclass
+
+from tests.benchmark import restore
 
 # The project's own limits, on a two-core machine: seconds for the whole process, imports included.
 LIMITS = {3: 2.0, 100: 25.0}
@@ -81,7 +86,7 @@ def main() -> int:
     growth = found[-1].per_resource / found[0].per_resource
     sys.stdout.write(f"A resource takes {growth:.2f} times as long in the large stack (limit {GROWTH:.2f}).\n")
     kept = growth <= GROWTH and all(one.total <= LIMITS[one.servers] for one in found)
-    return 0 if kept else 1
+    return 0 if restore.main() and kept else 1
 
 
 if __name__ == "__main__":

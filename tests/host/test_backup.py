@@ -196,21 +196,52 @@ def test_a_backup_with_what_was_written_outside_the_group_is_not_used(shipped: s
         plan([bad, worse], [*LOGS, replace(own, gtids=own.gtids | worse.gtids)], present, Target())
 
 
+def reached(holds: GtidSet, logs: list[ShippedLog]) -> GtidSet:
+    """All that can be applied, found without any order."""
+    while more := [one for one in logs if one.previous <= holds and one.gtids - holds]:
+        holds |= more[0].gtids
+    return holds
+
+
 @given(st.sets(st.integers(0, 11)), st.integers(100, 620))
-def test_a_plan_reaches_the_moment_or_is_refused(lost: set[int], moment: int):
+def test_a_plan_reaches_the_moment_or_is_refused_for_a_reason(lost: set[int], moment: int):
     """Two members with files of different lengths; any objects may be lost."""
     logs = [*LOGS, *(log("server-2", n, f"1-{n * 7 + 3}", f"{n * 7 + 4}-{n * 7 + 10}") for n in range(1, 8))]
     present = {one.stored.key for number, one in enumerate(logs) if number not in lost}
+    goal = gtids(f"1-{max(10, min(60, moment // 10))}")
     try:
-        found = plan(BACKUPS, logs, present, Target(moment=moment))
+        found = plan(BACKUPS, logs, present, Target(moment=moment), complete_until=620)
     except BackupError:
+        wanted = [one for one in logs if one.first <= moment]
+        there = reached(BACKUPS[moment >= 300].gtids, [one for one in wanted if one.stored.key in present])
+        # When a transaction of a log was committed is known only of the first and the last.
+        assert any(not one.gtids <= there for one in wanted), "it was refused although nothing lacks"
         return
     holds = found.backup.gtids
     for one in found.logs:
         assert one.previous <= holds, "applied before what came before it"
         assert one.stored.key in present
+        assert one.gtids - holds, "it adds nothing"
         holds |= one.gtids
-    assert gtids(f"1-{max(10, min(60, moment // 10))}") <= holds
+    assert goal <= holds
+
+
+def test_of_overlapping_logs_the_fewest_are_fetched():
+    short = [log("server-1", n, f"1-{30 + 20 * n}", f"{31 + 20 * n}-{50 + 20 * n}") for n in range(4)]
+    long = [log("server-2", n, f"1-{30 + 30 * n}", f"{31 + 30 * n}-{60 + 30 * n}") for n in range(3)]
+    found = plan(BACKUPS, [*short, *long], {one.stored.key for one in (*short, *long)}, Target())
+    assert [one.server for one in found.logs] == ["server-2"] * 3
+
+
+def test_a_sequence_that_leads_nowhere_does_not_hide_a_later_one_of_the_same_server():
+    """What the first file goes on from is lost; then the server was cloned, and went on from what the group had."""
+    nowhere = log("server-2", 1, "1-20:200-210", "211-220")
+    nowhere = replace(nowhere, gtids=gtids("211-220"), previous=gtids("1-5:200-205"))
+    later = log("server-2", 2, "1-30", "31-40")
+    with pytest.raises(BackupError, match="200-205:211-220"):
+        plan(BACKUPS, [nowhere, later], {nowhere.stored.key, later.stored.key}, Target())
+    found = plan(BACKUPS, [nowhere, later], {nowhere.stored.key, later.stored.key}, Target(gtid=gtids("35")))
+    assert [one.name[-1] for one in found.logs] == ["2"]
 
 
 def test_only_what_was_committed_by_then_is_wanted():

@@ -28,11 +28,11 @@ from . import (
     backup_replace,
     backup_restore,
     backup_timeline,
-    binlog_ship,
 )
 from .aws import Client
 from .backup_plan import Target, moment_text
 from .backup_store import BackupError, Store, StoreError, bucket_of
+from .binlog_index import BinlogIndex
 from .binlog_ship import LOOK_SECONDS, Shipper
 from .database import Connection, Database
 from .gtid import GtidSet
@@ -115,9 +115,9 @@ def _list(store: Store) -> dict[str, Any]:
         {"id": one.id, "server": one.server, "at": moment_text(one.copied), "size": one.stored.size}
         for one in backup.find(store, timeline)
     ]
-    logs, _ = binlog_ship.find(store, timeline)
-    last = max((one.last for one in logs), default=None)
-    return {"timeline": timeline, "backups": found, "logs": len(logs), "until": moment_text(last) if last else None}
+    index = BinlogIndex(store, timeline)
+    last = max((one.last for one in index.newest()), default=None)
+    return {"timeline": timeline, "backups": found, "logs": len(index), "until": moment_text(last) if last else None}
 
 
 def verify(store: Store, job: Job) -> dict[str, Any]:
@@ -126,7 +126,8 @@ def verify(store: Store, job: Job) -> dict[str, Any]:
     BackupError naming all faults.
     """
     timeline = store.timeline()
-    logs, _ = binlog_ship.find(store, timeline)
+    job.report("reading which binary logs there are")
+    logs = BinlogIndex(store, timeline).all()
     faults = []
     objects = [*(one.stored for one in backup.find(store, timeline)), *(one.stored for one in logs)]
     try:

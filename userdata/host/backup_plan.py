@@ -9,7 +9,7 @@ What a member wrote outside its group never was in the database of the stack, an
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
@@ -132,26 +132,55 @@ def plan(
         _within_reach(target.moment, max([complete_until, backup.copied, *(log.last for log in logs)]))
     wanted = [log for log in logs if _before(log, target) and log.gtids - backup.gtids]
     goal = target.gtid if target.exactly is None else target.exactly
-    holds, chain, left = backup.gtids, [], sorted(wanted, key=lambda log: (log.first, log.server, log.name))
-    while True:
-        usable = [log for log in left if log.previous <= holds and log.stored.key in present]
-        useful = next((log for log in usable if log.gtids - holds), None)
-        if useful is None:
-            break
-        holds |= useful.gtids
-        chain.append(useful)
-        left.remove(useful)
-        if goal is not None and goal <= holds:
-            return Plan(backup, tuple(chain), outside)
+    holds, chain, left = _chain(backup.gtids, wanted, present, goal)
+    if goal is not None and goal <= holds:
+        return Plan(backup, chain, outside)
     known = GtidSet()
     for log in wanted:
         known |= log.previous | log.gtids
     lacking = known - holds if target.exactly is None else (known & target.exactly) - holds
     if lacking:
         raise BackupError(_gap(target, lacking, left, present))
-    if goal is not None and not goal <= holds:
+    if goal is not None:
         raise BackupError(f"{goal - holds} is in no backup and in no binary log of this timeline")
-    return Plan(backup, tuple(chain), outside)
+    return Plan(backup, chain, outside)
+
+
+def _chain(
+    holds: GtidSet, wanted: Sequence[ShippedLog], present: Collection[str], goal: GtidSet | None
+) -> tuple[GtidSet, tuple[ShippedLog, ...], list[ShippedLog]]:
+    """What is held at the end, the logs that lead there, and those that add something and cannot be applied."""
+    queues: dict[str, list[ShippedLog]] = {}
+    # The last is the next: a server's log goes on from its log before, so only one of each server comes into question.
+    for log in sorted(wanted, key=lambda log: (log.previous.count, log.name), reverse=True):
+        queues.setdefault(f"{log.server}/{log.uuid}", []).append(log)
+    chain: list[ShippedLog] = []
+    while goal is None or not goal <= holds:
+        heads = []
+        for queue in queues.values():
+            while queue and queue[-1].gtids <= holds:
+                queue.pop()
+            heads += queue[-1:]
+        usable = [log for log in heads if log.previous <= holds and log.stored.key in present]
+        # A server whose data were replaced, by a clone, may have begun another sequence behind one that leads nowhere.
+        usable = usable or [
+            log for log in _adding(queues, holds) if log.previous <= holds and log.stored.key in present
+        ]
+        if not usable:
+            break
+        # The members' logs overlap: the one that leads furthest leaves the fewest to fetch.
+        log = min(usable, key=lambda log: (-(log.gtids - holds).count, log.first, log.server, log.name))
+        holds |= log.gtids
+        chain.append(log)
+    return holds, tuple(chain), _adding(queues, holds)
+
+
+def _usable(logs: Iterable[ShippedLog], holds: GtidSet, present: Collection[str]) -> list[ShippedLog]:
+    return [log for log in logs if log.previous <= holds and log.stored.key in present]
+
+
+def _adding(queues: dict[str, list[ShippedLog]], holds: GtidSet) -> list[ShippedLog]:
+    return [log for queue in queues.values() for log in queue if log.gtids - holds]
 
 
 def _common(sets: Sequence[GtidSet]) -> GtidSet:

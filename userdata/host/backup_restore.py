@@ -59,6 +59,7 @@ def restore(
     downloaded then.
     """
     started = time.monotonic()
+    report("choosing a backup and binary logs")
     legs = backup_timeline.way(store, target, complete_until)
     first = legs[0].plan.backup
     sent = sum(log.stored.size for leg in legs for log in leg.plan.logs)

@@ -16,7 +16,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import IO, Any
 
@@ -26,6 +27,8 @@ from .identity import Identity
 
 # A multipart upload has at most 10,000 parts (S3 user guide): 640 GB.
 PART_BYTES = 64 * 1024 * 1024
+# At once; botocore keeps ten connections.
+READERS = 8
 FIRST_TIMELINE = 1
 
 StoreError = (BotoCoreError, ClientError)
@@ -70,8 +73,12 @@ class Store:
 
     def keys(self, prefix: str) -> list[str]:
         """Keys below `prefix`, sorted."""
+        return list(self.listing(prefix))
+
+    def listing(self, prefix: str) -> dict[str, float]:
+        """Keys below `prefix`, sorted, and when each was written (seconds since 1970, S3's clock)."""
         pages = self._s3.get_paginator("list_objects_v2").paginate(Bucket=self.bucket, Prefix=prefix)
-        return [item["Key"] for page in pages for item in page.get("Contents", [])]
+        return {item["Key"]: item["LastModified"].timestamp() for page in pages for item in page.get("Contents", [])}
 
     def timeline(self) -> int:
         """The number of the present timeline."""
@@ -114,6 +121,11 @@ class Store:
         except ValueError as error:
             raise BackupError(f"s3://{self.bucket}/{key} is not JSON: {error}") from error
         return value
+
+    def read_all(self, keys: Sequence[str]) -> list[dict[str, Any]]:
+        """Read JSON of many keys, in their order. BackupError when one is damaged."""
+        with ThreadPoolExecutor(READERS) as pool:
+            return list(pool.map(self.read, keys))
 
     def upload(self, key: str, stream: IO[bytes], complete: Callable[[], None]) -> Stored:
         """Send a stream to its end. Nothing is left in the bucket when it fails.

@@ -8,13 +8,20 @@ restored: what it began with is restored from the one before, and its own binary
 from __future__ import annotations
 
 import time
+from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
-from . import backup, binlog_ship
+from . import backup
 from .backup_plan import Backup, Plan, Target, holds_nothing_later, plan
-from .backup_store import FIRST_TIMELINE, Store, Stored
+from .backup_store import FIRST_TIMELINE, BackupError, Store, Stored
+from .binlog import ShippedLog
+from .binlog_index import BinlogIndex
 from .gtid import GtidSet
+
+# What the server that made a backup had not applied yet, others may have shipped before. It is less late than this.
+LAG_SECONDS = 6 * 3600.0
 
 
 @dataclass(frozen=True)
@@ -33,20 +40,40 @@ def way(store: Store, target: Target, complete_until: int = 0, number: int | Non
     """
     number = number or store.timeline()
     backups = backup.find(store, number)
-    logs, present = binlog_ship.find(store, number)
-    if number > FIRST_TIMELINE and not (backups or logs or store.find(_led(number))):
+    index = BinlogIndex(store, number)
+    if number > FIRST_TIMELINE and not (backups or len(index) or store.find(_led(number))):
         # The restore that began it broke before anything ran on it: nothing happened since the one before.
         return way(store, target, complete_until, number - 1)
     began = _beginning(store, number)
     if began is None:
-        return (Leg(number, plan(backups, logs, present, target, complete_until), target),)
+        return (Leg(number, _plan(index, backups, target, complete_until), target),)
     parent, root = began
     if not holds_nothing_later(root, target):
         return way(store, target, max(complete_until, root.copied), parent)
-    leg = Leg(number, plan([root, *backups], logs, present, target, complete_until), target)
+    leg = Leg(number, _plan(index, [root, *backups], target, complete_until), target)
     if leg.plan.backup is not root:
         return (leg,)
     return (*way(store, Target(exactly=root.gtids), number=parent), leg)
+
+
+def _plan(index: BinlogIndex, backups: Sequence[Backup], target: Target, complete_until: int) -> Plan:
+    """Choose from as few logs as need be read: those since the backup, if it holds all that came before them."""
+    able = [one.copied for one in backups if holds_nothing_later(one, target)]
+    if not able:
+        return plan(backups, index.newest(), index.present, target, complete_until)  # refused, and it says why
+    with suppress(BackupError):
+        logs = index.since(max(able) / 1e6 - LAG_SECONDS)
+        found = plan(backups, logs, index.present, target, complete_until)
+        if all(one.previous - found.outside <= found.backup.gtids for one in _earliest(logs)):
+            return found
+    # It begins from another backup, or lacks something: what is said of that must rest on all logs.
+    return plan(backups, index.all(), index.present, target, complete_until)
+
+
+def _earliest(logs: Sequence[ShippedLog]) -> Iterable[ShippedLog]:
+    """The first log of each server's every data directory."""
+    found = {(log.server, log.uuid): log for log in sorted(logs, key=lambda log: log.previous.count, reverse=True)}
+    return found.values()
 
 
 def begin(store: Store, server: str, restored: dict[str, Any]) -> int:

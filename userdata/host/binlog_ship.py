@@ -125,9 +125,3 @@ def _previous(connection: Connection, name: str) -> GtidSet:
     """Every GTID before a log, as MySQL wrote it at its beginning."""
     events = connection.rows("SHOW BINLOG EVENTS IN %s LIMIT 2", (name,))
     return GtidSet.parse(next(row["info"] for row in events if row["event_type"] == "Previous_gtids"))
-
-
-def find(store: Store, timeline: int) -> tuple[list[ShippedLog], set[str]]:
-    """The logs that the indexes of a timeline name, and the keys of all objects that are there."""
-    keys = store.keys(f"data/{timeline:04d}/binlogs/")
-    return [ShippedLog.from_json(store.read(key)) for key in keys if key.endswith(".json")], set(keys)
