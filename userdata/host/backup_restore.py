@@ -7,6 +7,7 @@ import shutil
 import subprocess
 import time
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -23,6 +24,11 @@ PACKET = "--max-allowed-packet=1073741824"
 
 # In the scratch directory: what a timeline that goes on from the copy is to know of it (backup_timeline).
 RECORD = "restored.json"
+
+# Most are a few kilobytes: their time is that of asking.
+FETCHED_AT_ONCE = 4
+# Their names are arguments, of which there may be 2 MiB (execve(2), a quarter of the stack's limit).
+FILES_AT_ONCE = 10_000
 
 # How many bytes one compressed byte of binary log may need: unpacked, and applied to tables and redo log.
 LOG_GROWTH = 20
@@ -116,13 +122,22 @@ def _unpack(store: Store, stored: Stored, then: Sequence[str], out: Path | None 
 
 def _logs(store: Store, chosen: Plan, directory: Path, report: Report) -> list[Path]:
     directory.mkdir(parents=True)
-    files = []
-    for number, log in enumerate(chosen.logs):
-        if number % 25 == 0:
-            report(f"downloading binary logs: {number} of {len(chosen.logs)}")
+
+    def fetch(number: int) -> Path:
         path = directory / f"{number:06d}"
-        _unpack(store, log.stored, ["cat"], path)
-        files.append(path)
+        _unpack(store, chosen.logs[number].stored, ["cat"], path)
+        return path
+
+    files: list[Path] = []
+    pool = ThreadPoolExecutor(FETCHED_AT_ONCE)
+    try:
+        for path in pool.map(fetch, range(len(chosen.logs))):
+            if len(files) % 25 == 0:
+                report(f"downloading binary logs: {len(files)} of {len(chosen.logs)}")
+            files.append(path)
+    finally:
+        # One that cannot be had ends the restore: those after it are not fetched first.
+        pool.shutdown(cancel_futures=True)
     return files
 
 
@@ -172,6 +187,11 @@ def _apply(chosen: Plan, files: Sequence[Path], scratch: Scratch, target: Target
 
 
 def _run(files: Sequence[Path], gtids: GtidSet, scratch: Scratch) -> None:
+    for begin in range(0, len(files), FILES_AT_ONCE):
+        _run_some(files[begin : begin + FILES_AT_ONCE], gtids, scratch)
+
+
+def _run_some(files: Sequence[Path], gtids: GtidSet, scratch: Scratch) -> None:
     reading = ["mysqlbinlog", "--no-defaults", f"--include-gtids={gtids}", *map(str, files)]
     writing = ["mysql", "--no-defaults", f"--socket={scratch.socket}", "--user=root", "--binary-mode", PACKET]
     with (
