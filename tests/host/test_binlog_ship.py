@@ -12,8 +12,11 @@ from typing import Any
 
 import pytest
 
-from userdata.host.backup_store import Store
+from userdata.host import binlog_ship
+from userdata.host.backup_store import BackupError, Store
+from userdata.host.binlog import Content
 from userdata.host.binlog_ship import Shipper
+from userdata.host.gtid import GtidSet
 
 UUID = "6f2a0d0e-6f0e-4f57-9d1b-7a7b5f6d3c11"
 SERVER = "8f97b61a-e7cc-11f1-b818-be7a05740ef5"
@@ -94,3 +97,70 @@ def test_memory_does_not_follow_the_size_of_the_file(data: Path) -> None:
     assert (index["first"], index["last"]) == (1795514400000001, 1795514400000000 + TRANSACTIONS)
     # Two parts of 1 MiB, two pieces of a line, and what the standard library imports meanwhile.
     assert peak < 12 * MIB
+
+
+class Mysqld:
+    """What a shipper asks of a running mysqld: `logs` are the transactions of each file, the last is written to."""
+
+    def __init__(self, data: Path, logs: dict[str, int]) -> None:
+        self.data, self.logs = data, logs
+
+    def __call__(self, **_: float) -> Mysqld:
+        (self.data / "binlog.index").write_text("".join(f"./{name}\n" for name in self.logs))
+        for name in self.logs:
+            (self.data / name).open("ab").close()
+        return self
+
+    def __enter__(self) -> Mysqld:
+        return self
+
+    def __exit__(self, *_: object) -> None: ...
+
+    def content(self, path: Path) -> Content:
+        before = sum(count for name, count in self.logs.items() if name < path.name)
+        return Content(self.held(before), self.held(before + self.logs[path.name]) - self.held(before), 1, 2)
+
+    def held(self, count: int) -> GtidSet:
+        return GtidSet.parse(f"{UUID}:1-{count}" if count else "")
+
+    def run(self, statement: str) -> None:
+        assert statement == "FLUSH NO_WRITE_TO_BINLOG BINARY LOGS"
+        self.logs[f"binlog.{len(self.logs) + 1:06d}"] = 0
+        self()
+
+    def row(self, statement: str) -> dict[str, str]:
+        return {"file": list(self.logs)[-1]} if "STATUS" in statement else {"uuid": SERVER}
+
+    def rows(self, statement: str, parameters: tuple[str, ...]) -> list[dict[str, str]]:
+        (name,) = parameters
+        before = str(self.content(self.data / name).previous)
+        events = [{"event_type": "Format_desc", "info": ""}, {"event_type": "Previous_gtids", "info": before}]
+        return events + [{"event_type": "Gtid", "info": ""}] * self.logs[name]
+
+
+def test_what_is_closed_is_sent_once_and_what_is_written_to_stays(data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    mysqld = Mysqld(data, {"binlog.000001": 3, "binlog.000002": 0, "binlog.000003": 2, "binlog.000004": 0})
+    monkeypatch.setattr(binlog_ship, "Connection", mysqld)
+    monkeypatch.setattr(binlog_ship, "read", mysqld.content)
+    bucket = Bucket()
+    shipper = Shipper(Store("backups", bucket), "server-1", data, data / "shipped.json")
+    assert shipper.look() == 3, "nothing was written to the last one, so it is not closed"
+    assert sorted(index["gtids"] for index in bucket.objects.values()) == [f"{UUID}:1-3", f"{UUID}:4-5"]
+    assert shipper.look() == 0
+    mysqld.logs["binlog.000004"] = 1
+    assert shipper.look(at_once=True) == 1
+    assert list(mysqld.logs)[-1] == "binlog.000005"
+    del mysqld.logs["binlog.000001"]  # purged
+    mysqld()
+    assert shipper.look_at_files() == 1, "with mysqld down the last one is closed, too"
+    assert set(json.loads((data / "shipped.json").read_text())) == set(mysqld.logs)
+
+
+def test_a_file_of_which_mysql_says_something_else_is_not_sent(data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    mysqld = Mysqld(data, {"binlog.000001": 3, "binlog.000002": 0})
+    monkeypatch.setattr(binlog_ship, "Connection", mysqld)
+    monkeypatch.setattr(binlog_ship, "read", lambda _: Content(GtidSet(), mysqld.held(2), 1, 2))
+    bucket = Bucket()
+    with pytest.raises(BackupError, match=f"{UUID}:1-2, but MySQL says {UUID}:1-3"):
+        Shipper(Store("backups", bucket), "server-1", data, data / "shipped.json").look()
+    assert not bucket.objects

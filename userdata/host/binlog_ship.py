@@ -7,7 +7,7 @@ import json
 import logging
 import subprocess
 import time
-from itertools import pairwise
+from collections.abc import Callable
 from pathlib import Path
 
 from .backup_store import BackupError, Store
@@ -40,45 +40,47 @@ class Shipper:
         Raises pymysql.MySQLError, OSError, BackupError or botocore's errors; what was sent stays known.
         """
         with Connection(seconds=60) as connection:
-            if (at_once or time.monotonic() - self._closed >= CLOSE_SECONDS) and self._has_events(connection):
+            if (at_once or time.monotonic() - self._closed >= CLOSE_SECONDS) and _has_events(connection):
                 # This file's events are to be shipped, not the flush itself.
                 connection.run("FLUSH NO_WRITE_TO_BINLOG BINARY LOGS")
                 self._closed = time.monotonic()
-            names = [row["log_name"] for row in connection.rows("SHOW BINARY LOGS")]
             server_uuid = connection.row("SELECT @@global.server_uuid AS uuid")["uuid"]
-            shipped = self._shipped()
-            sent = 0
-            for name, following in pairwise(names):
-                mark = self._mark(self._data / name)
-                if shipped.get(name) != mark:
-                    self._send(self._data / name, server_uuid, _previous(connection, following))
-                    shipped[name] = mark
-                    self._remember({known: value for known, value in shipped.items() if known in names})
-                    sent += 1
-        return sent
+            # Not SHOW BINARY LOGS, which opens every file: a member keeps ten thousand and more.
+            current = _current(connection)
+            names = self._names()
+
+            def previous(number: int) -> GtidSet:
+                return _previous(connection, names[number + 1])
+
+            return self._send_new(names, names.index(current), server_uuid, previous)
 
     def look_at_files(self) -> int:
         """The same while mysqld is down: every file is closed then, also the last; how many files were sent.
 
         Raises OSError when the files are gone, BackupError when the last one was cut off in the middle.
         """
-        names = [Path(line).name for line in (self._data / "binlog.index").read_text().splitlines() if line]
+        names = self._names()
         identity = (self._data / "auto.cnf").read_text()
         server_uuid = next(line.partition("=")[2] for line in identity.splitlines() if line.startswith("server-uuid"))
-        shipped, sent = self._shipped(), 0
-        for name in names:
+        return self._send_new(names, len(names), server_uuid.strip(), lambda _: None)
+
+    def _names(self) -> list[str]:
+        return [Path(line).name for line in (self._data / "binlog.index").read_text().splitlines() if line]
+
+    def _send_new(
+        self, names: list[str], closed: int, server_uuid: str, previous: Callable[[int], GtidSet | None]
+    ) -> int:
+        """Send what is new of the first `closed` files; how many."""
+        shipped, there, sent = self._shipped(), set(names), 0
+        for number, name in enumerate(names[:closed]):
             mark = self._mark(self._data / name)
             if shipped.get(name) != mark:
-                self._send(self._data / name, server_uuid.strip(), None)
+                self._send(self._data / name, server_uuid, previous(number))
                 shipped[name] = mark
-                self._remember({known: value for known, value in shipped.items() if known in names})
+                shipped = {known: value for known, value in shipped.items() if known in there}
+                self._remember(shipped)
                 sent += 1
         return sent
-
-    def _has_events(self, connection: Connection) -> bool:
-        name = connection.rows("SHOW BINARY LOGS")[-1]["log_name"]
-        # The first two are the format and the GTIDs before it.
-        return len(connection.rows("SHOW BINLOG EVENTS IN %s LIMIT 3", (name,))) > 2
 
     def _send(self, path: Path, server_uuid: str, after: GtidSet | None) -> None:
         content = read(path)
@@ -119,6 +121,16 @@ class Shipper:
         new = self._state.with_suffix(".new")
         new.write_text(json.dumps(shipped))
         new.replace(self._state)
+
+
+def _current(connection: Connection) -> str:
+    """The file that is written to; all before it are closed."""
+    return str(connection.row("SHOW BINARY LOG STATUS")["file"])
+
+
+def _has_events(connection: Connection) -> bool:
+    # The first two are the format and the GTIDs before it.
+    return len(connection.rows("SHOW BINLOG EVENTS IN %s LIMIT 3", (_current(connection),))) > 2
 
 
 def _previous(connection: Connection, name: str) -> GtidSet:
