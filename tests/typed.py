@@ -28,7 +28,7 @@ AWS_OWN = {
 }
 PULUMI = {"up", "destroy", "state", "stack", "preview", "config"}
 ON_SERVERS = {"systemctl", "journalctl", "haproxy", "openssl", "df", "du", "systemd-cgtop", "cat", "nstat"}
-ON_SERVERS |= {"mkdir", "find", "resize2fs", "mysql"}
+ON_SERVERS |= {"mkdir", "find", "resize2fs", "mysql", "uname"}
 
 
 def commands(text: str) -> Iterator[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 
 import boto3
 import pytest
@@ -49,6 +50,17 @@ def role_check(url):
 def written(system):
     text = (system.root / "textfiles/tripod.prom").read_text()
     return dict(line.rsplit(" ", 1) for line in text.splitlines() if not line.startswith("#"))
+
+
+def test_a_reboot_that_an_update_waits_for_is_told_with_its_time(system):
+    Metrics(system, lambda: None, role_check).write()
+    assert "tripod_reboot_required_timestamp_seconds" not in written(system)
+    (system.root / "run").mkdir(exist_ok=True)
+    flag = system.root / "run/reboot-required"
+    flag.write_text("*** System restart required ***\n")
+    os.utime(flag, (1000, 1000))
+    Metrics(system, lambda: None, role_check).write()
+    assert written(system)["tripod_reboot_required_timestamp_seconds"] == "1000.0"
 
 
 def test_what_a_primary_says(system):

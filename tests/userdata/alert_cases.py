@@ -139,6 +139,10 @@ CASES: dict[str, tuple[Series, Series]] = {
         {'tripod_bundle_current{server="server-1"}': flat(0)},
         {'tripod_bundle_current{server="server-1"}': flat(1)},
     ),
+    "RebootRequired": (
+        {'tripod_reboot_required_timestamp_seconds{server="server-1"}': flat(-3 * 86400)},
+        {'tripod_reboot_required_timestamp_seconds{server="server-1"}': flat(-2 * 86400)},
+    ),
     "LogsNotShipped": (
         {'tripod_logs_shipped{server="server-1"}': flat(0)},
         {'tripod_logs_shipped{server="server-1"}': flat(1)},

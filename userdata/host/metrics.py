@@ -28,6 +28,7 @@ from .system import System
 FACTS = "/etc/tripod/monitoring.json"
 FILE = "tripod.prom"
 LOGS = "/run/tripod-logs"
+REBOOT = "/run/reboot-required"
 
 # Seconds. As often as Prometheus asks.
 INTERVAL = 10.0
@@ -127,6 +128,17 @@ def logs_samples(system: System) -> Iterator[Sample]:
     yield Sample("tripod_logs_shipped", float(shipped))
 
 
+def reboot_samples(system: System) -> Iterator[Sample]:
+    """Since when an update waits for a reboot; nothing while none does.
+
+    The file is made by update-notifier-common on Ubuntu, and by unattended-upgrades on Debian (their hooks in
+    /etc/kernel/postinst.d).
+    """
+    flag = system.path(REBOOT)
+    if flag.exists():
+        yield Sample("tripod_reboot_required_timestamp_seconds", flag.stat().st_mtime)
+
+
 class Wanted:
     """The digest in the bucket, asked for every WANTED_EVERY seconds; None while it is not known."""
 
@@ -166,6 +178,7 @@ class Metrics:
         samples += self._try("bundle", lambda: bundle_samples(self._system, digest[0]))
         samples += self._try("database", lambda: database_samples(host, facts["configured_members"], self._get))
         samples += self._try("logs", lambda: logs_samples(self._system))
+        samples += self._try("reboot", lambda: reboot_samples(self._system))
         samples += self._try("floating address", lambda: address_samples(self._system))
         samples += self._try("certificates", lambda: certificate_samples(self._system, facts["certificates"]))
         return samples

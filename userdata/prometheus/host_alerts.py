@@ -7,6 +7,7 @@ from userdata.prometheus.alert import Alert
 _DISK = 'node_filesystem_{}_bytes{{mountpoint="{}", fstype!~"tmpfs|ramfs"}}'
 _DAY = 86400
 CERTIFICATE_DAYS = 14
+REBOOT_DAYS = 3
 
 
 def _free(mountpoint: str) -> str:
@@ -108,6 +109,15 @@ HOST_ALERTS = (
         1800,
         "{{ $labels.server }} runs another bundle than the bucket has.",
         "Nothing; the server is not configured as the program says. Roll out.",
+    ),
+    # Security updates come by themselves, a reboot does not.
+    Alert(
+        "RebootRequired",
+        "warning",
+        f"time() - tripod_reboot_required_timestamp_seconds > {REBOOT_DAYS * _DAY}",
+        60,
+        "{{ $labels.server }} has waited for a reboot for {{ $value | humanizeDuration }}.",
+        "Nothing; what was updated, a kernel as a rule, is not in use there.",
     ),
     Alert(
         "LogsNotShipped",

@@ -34,6 +34,7 @@ SECTIONS = {
         "MonitoringPairBroken",
         "AlertmanagersApart",
     ),
+    "planned-work-on-one-server": ("RebootRequired",),
     "logs-are-not-shipped": ("LogsNotShipped",),
     "backups-are-late-or-missing": (
         "BackupTooOld",
