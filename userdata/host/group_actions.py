@@ -51,9 +51,10 @@ def carry_out(action: Action, database: Database) -> None:
         elif action.kind in (Kind.FENCE, Kind.UNFENCE):
             # Waits for running commits; those that wait for the group must not hold this up.
             connection.run("SET SESSION lock_wait_timeout = 3")
-            connection.run(f"SET GLOBAL super_read_only = {'ON' if action.kind is Kind.FENCE else 'OFF'}")
-            if action.kind is Kind.UNFENCE:
-                connection.run("SET GLOBAL read_only = OFF")
+            # Each also sets the other (manual, "super_read_only"): nobody sees, or is left with, half of it.
+            connection.run(
+                "SET GLOBAL super_read_only = ON" if action.kind is Kind.FENCE else "SET GLOBAL read_only = OFF"
+            )
 
 
 def _take_no_writes(connection: Connection) -> None:
