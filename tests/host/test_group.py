@@ -148,6 +148,6 @@ def test_data_that_are_put_aside_take_the_permission_to_lead_with_them(monkeypat
     monkeypatch.setattr(backup_replace, "DATA", tmp_path / "data")
     monkeypatch.setattr(backup_replace, "VIEW_PATH", tmp_path / "view.json")
     monkeypatch.setattr(backup_mysqld, "DIRECTORY", tmp_path / "backup")
-    monkeypatch.setattr(backup_replace, "stop", lambda: None)
+    monkeypatch.setattr(backup_replace, "stop", lambda _: None)
     backup_replace.discard(FACTS)
     assert not force.exists()
