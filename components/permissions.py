@@ -108,11 +108,13 @@ def _parameters(topology: Topology, server: Server, account: Account, parameters
         "Resource": readable,
     }
     # The key aws/ssm, which encrypts the stack's own SecureStrings, needs no statement: its key policy lets in
-    # whoever may read the parameter. A certificate of the user's own may be under another key.
-    own = [name for name in (topology.tls.certificate_parameter, topology.tls.key_parameter) if name in parameters]
+    # whoever may read the parameter. A certificate or a secret of the user's own may be under another key.
+    provided = [topology.tls.certificate_parameter, topology.tls.key_parameter]
+    provided += topology.application.secrets.values() if topology.application else []
+    own = [name for name in dict.fromkeys(provided) if name in parameters]
     if own:
         yield {
-            "Sid": "DecryptProvidedCertificate",
+            "Sid": "DecryptProvided",
             "Effect": "Allow",
             "Action": "kms:Decrypt",
             "Resource": account.arn("kms", "key/*"),

@@ -1,7 +1,7 @@
 """What a stack's settings expect in its AWS account: stand-ins for it in the emulated one.
 
-A hosted zone, a certificate of the user's own and an application's artifact are not the stack's; in the emulated
-account they are made before the program runs, unless they are there.
+A hosted zone, a certificate of the user's own and an application's artifact and secrets are not the stack's; in the
+emulated account they are made before the program runs, unless they are there.
 """
 
 from __future__ import annotations
@@ -22,6 +22,9 @@ from topology.model import Application, Tls, Topology
 
 Client = Callable[[str], Any]
 """From the name of an AWS service to a client of it."""
+
+STAND_IN = "rehearsal"
+"""What a secret of the application holds in the emulated account, until another value is put there."""
 
 CERTIFICATE_HOURS = 90 * 24
 """As long as a certificate of Let's Encrypt: far from what alerts."""
@@ -61,6 +64,7 @@ def provide(topology: Topology, client: Client, artifact: Path | None) -> str:
     """
     if topology.application:
         _artifact(topology.application, client("s3"), topology.region, artifact)
+        _secrets(topology.application, client("ssm"))
     if topology.domain and topology.hosted_zone_id:
         _zone(topology.domain, topology.hosted_zone_id, client("route53"))
     return _certificate(topology.tls, topology.domain, client("ssm")) if topology.tls.mode == "provided" else ""
@@ -108,6 +112,15 @@ def _exists(s3: Any, bucket: str, key: str) -> bool:
             raise
         return False
     return True
+
+
+def _secrets(application: Application, ssm: Any) -> None:
+    for parameter in sorted(set(application.secrets.values())):
+        try:
+            ssm.put_parameter(Name=parameter, Value=STAND_IN, Type="SecureString")
+        except ClientError as error:
+            if error.response["Error"]["Code"] != "ParameterAlreadyExists":
+                raise
 
 
 def _certificate(settings: Tls, domain: str | None, ssm: Any) -> str:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections import Counter
 from collections.abc import Iterator, Sequence
 
-from topology import ports
+from topology.application_checks import check_application
 from topology.instance_types import DATABASE_MEMORY_GIB, SHAPE, architecture, obstacle, short_of_memory
-from topology.names import Edge, Role
+from topology.names import PARAMETER_NAME, Edge, Role
 from topology.problems import Problem
 from topology.settings import ServerSettings, Settings
 from topology.subscriptions import check_subscriptions
@@ -53,7 +54,7 @@ def check_settings(
     yield from _sizes(settings, specs)
     yield from _domain(settings)
     yield from _tls(settings)
-    yield from _application(settings)
+    yield from check_application(settings)
     yield from _backup(settings)
     yield from _tags(settings)
     yield from check_subscriptions(settings)
@@ -153,7 +154,8 @@ def _sizes(settings: Settings, specs: Sequence[ServerSettings]) -> Iterator[Prob
 
 def _domain(settings: Settings) -> Iterator[Problem]:
     if settings.domain and not HOST_NAME.match(settings.domain):
-        yield Problem("domain", f"'{settings.domain}' is not a host name", "Write one such as www.example.org")
+        mend = "Write one such as www.example.org, in small letters; other than a to z as DNS has it (xn--...)"
+        yield Problem("domain", f"'{settings.domain}' is not a host name", mend)
     if settings.hosted_zone_id and not settings.domain:
         yield Problem("domain", "there is a 'hostedZoneId' but no domain", "Set 'domain' too, or remove it")
     if settings.hosted_zone_id and not re.match(r"^Z[A-Z0-9]{1,31}$", settings.hosted_zone_id):
@@ -173,37 +175,9 @@ def _tls(settings: Settings) -> Iterator[Problem]:
         elif tls.mode == "self-signed" and value:
             found = "tls.mode 'self-signed' makes its own certificate"
             yield Problem(f"tls.{key}", found, "Remove this key, or set tls.mode to 'provided'")
-        elif value and not re.match(r"^/[A-Za-z0-9_.-]+(/[A-Za-z0-9_.-]+)*$", value):
+        elif value and not PARAMETER_NAME.match(value):
             found = f"'{value}' is not the full name of an SSM parameter"
             yield Problem(f"tls.{key}", found, "Write a path such as /example/tls/key.pem")
-
-
-# Ports of the servers that an application must leave alone.
-TAKEN = {
-    value: name.lower().replace("_", " ")
-    for name, value in vars(ports).items()
-    if isinstance(value, int) and name not in ("APP", "VRRP") and not name.startswith("_")
-}
-
-
-def _application(settings: Settings) -> Iterator[Problem]:
-    app = settings.application
-    if app is None:
-        return
-    if not re.match(r"^(s3|https)://[^\s/]+/\S+\.(tar\.gz|tgz)$", app.artifact):
-        mend = "Write the s3:// or https:// address of a .tar.gz"
-        yield Problem("application.artifact", f"'{app.artifact}' cannot be fetched", mend)
-    if not re.match(r"^[0-9a-f]{64}$", app.sha256):
-        yield Problem("application.sha256", "this is not a SHA-256 digest", "Write the artifact's, 64 hex digits")
-    if not app.start.strip() or "\n" in app.start:
-        yield Problem("application.start", "the start command is not one line", "Write the command that serves")
-    if not 1024 <= app.port <= 65535:
-        yield Problem("application.port", f"{app.port} is out of range", "Use 1024 to 65535: it is not run as root")
-    elif app.port in TAKEN:
-        found = f"{app.port} belongs to the server itself ({TAKEN[app.port]})"
-        yield Problem("application.port", found, f"Use another, such as {ports.APP}")
-    if not re.match(r"^/[!-~]*$", app.health):
-        yield Problem("application.health", f"'{app.health}' is not a path", "Write one such as /healthz")
 
 
 def _tags(settings: Settings) -> Iterator[Problem]:
@@ -226,3 +200,12 @@ def _tags(settings: Settings) -> Iterator[Problem]:
             yield Problem("tags", found, "Use 1 to 128 characters that do not begin with aws: or tripod:")
         if len(value) > 256:
             yield Problem(f"tags.{key}", "the value is too long", "Use at most 256 characters")
+        # IAM API reference, Tag: letters, spaces and digits of any script, and seven signs. S3 and EC2 take more.
+        strange = "".join(sorted({sign for sign in key + value if not _in_tags(sign)}))
+        if strange:
+            found = f"'{strange}' cannot be in a tag of an IAM role"
+            yield Problem(f"tags.{key}", found, "Use letters, digits, spaces and + - = . _ : / @")
+
+
+def _in_tags(sign: str) -> bool:
+    return sign in "_.:/=+-@" or unicodedata.category(sign)[0] in "LZN"

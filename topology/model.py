@@ -72,7 +72,8 @@ class Application:
     """A stack's own application. `artifact` is the s3:// or https:// URL of a .tar.gz.
 
     `sha256` pins the artifact (64 hex digits). `start` is the command line, run in the unpacked artifact.
-    `port` is where it listens; `health` the path that answers 200 while it can serve.
+    `port` is where it listens; `health` the path that answers 200 while it can serve. `secrets` maps names, such as
+    MAIL_PASSWORD, to the full names of the SSM parameters that hold them.
     """
 
     artifact: str
@@ -80,6 +81,7 @@ class Application:
     start: str
     port: int
     health: str
+    secrets: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

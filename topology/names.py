@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from enum import StrEnum
 
 PROJECT = "tripod"
+
+PARAMETER_NAME = re.compile(r"^/[A-Za-z0-9_.-]+(/[A-Za-z0-9_.-]+)*$")
+"""The full name of a parameter of the user's own (SSM API reference, PutParameter; levels begin with a slash)."""
 
 TAG_STACK = "tripod:stack"
 TAG_SERVER = "tripod:server"

@@ -82,13 +82,14 @@ class BackupSettings(_Section):
 
 
 class ApplicationSettings(_Section):
-    """The `application` object: all five keys or none."""
+    """The `application` object: all of the first five keys or none. `secrets` are SSM parameters by name."""
 
     artifact: str
     sha256: str
     start: str
     port: int
     health: str
+    secrets: dict[str, str] = Field(default_factory=dict)
 
 
 class SubscriptionSettings(_Section):
@@ -236,7 +237,9 @@ def _problem(error: Any, listed: dict[str, str]) -> Problem:
         case "bool_type" | "bool_parsing":
             return Problem(key, f"{given!r} is neither true nor false", "Write true or false")
         case "string_type":
-            return Problem(key, f"{given!r} is not text", "Write it in quotes")
+            return Problem(
+                key, f"{given!r} is not text", "Write it in quotes (`pulumi config set --path`: --type string)"
+            )
         case "list_type":
             return Problem(key, f"{given!r} is not a list", "Write a list, one '- ' line an entry")
         case "model_type" | "dict_type" | "model_attributes_type":

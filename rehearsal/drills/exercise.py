@@ -29,6 +29,8 @@ def exercise(stack: Stack, drill: Drill, directory: Path, *, repeat: int = 1, sa
     not healthy before a run, or cannot be brought back after one.
     """
     obstacle = drill.obstacle(stack)
+    if stack.topology.application:
+        obstacle = "the client and the judge know the sample application only, and this stack has its own"
     if safety:
         # What a stack cannot survive anyway shows nothing of the feature.
         obstacle = obstacle or SAFETY[safety].obstacle(stack) or drill.weakness(stack.topology)

@@ -156,10 +156,24 @@ def test_a_provided_certificate_takes_the_place_of_the_stacks_own() -> None:
     policy = json.loads(evaluation.named("server-1-policy").inputs["policy"])["Statement"]
     readable = next(s for s in policy if s["Sid"] == "ReadOwnParameters")["Resource"]
     assert any(arn.endswith(":parameter/web/key.pem") for arn in readable)
-    decrypt = next(s for s in policy if s["Sid"] == "DecryptProvidedCertificate")
+    decrypt = next(s for s in policy if s["Sid"] == "DecryptProvided")
     assert decrypt["Condition"]["StringEquals"]["kms:ViaService"] == "ssm.us-east-1.amazonaws.com"
     elsewhere = json.loads(evaluation.named("server-2-policy").inputs["policy"])["Statement"]
-    assert not [s for s in elsewhere if s["Sid"] == "DecryptProvidedCertificate"]
+    assert not [s for s in elsewhere if s["Sid"] == "DecryptProvided"]
+
+
+def test_secrets_of_an_own_application_can_be_read_where_it_runs() -> None:
+    own = {"artifact": "s3://example/site.tar.gz", "sha256": "0" * 64, "start": "serve", "port": 8080, "health": "/"}
+    evaluation = evaluate(configured={"application": own | {"secrets": {"MAIL_PASSWORD": "/example/mail"}}})
+    for server, runs in (("server-1", True), ("server-2", True), ("server-3", False)):
+        policy = json.loads(evaluation.named(f"{server}-policy").inputs["policy"])["Statement"]
+        readable = next(s for s in policy if s["Sid"] == "ReadOwnParameters")["Resource"]
+        assert any(arn.endswith(":parameter/example/mail") for arn in readable) is runs
+        decrypt = [s for s in policy if s["Sid"] == "DecryptProvided"]
+        assert bool(decrypt) is runs
+        for one in decrypt:
+            (arn,) = one["Condition"]["StringEquals"]["kms:EncryptionContext:PARAMETER_ARN"]
+            assert arn.endswith(":parameter/example/mail")
 
 
 @pytest.mark.parametrize("base", ["dev", "staging", "prod"])

@@ -91,6 +91,18 @@ def test_an_artifact_is_stored_where_the_stack_looks_for_it(aws: Emulated, artif
     assert stored == artifact.read_bytes()
 
 
+def test_secrets_of_the_application_get_a_stand_in_unless_they_are_there(aws: Emulated, artifact: Path) -> None:
+    ssm = aws.client("ssm")
+    ssm.put_parameter(Name="/example/api-key", Value="a real one", Type="SecureString")
+    for _ in range(2):
+        account.provide(own(artifact), aws.client, artifact)
+    found = ssm.get_parameters(Names=["/example/api-key", "/example/mail-password"], WithDecryption=True)["Parameters"]
+    assert {one["Name"]: (one["Type"], one["Value"]) for one in found} == {
+        "/example/api-key": ("SecureString", "a real one"),
+        "/example/mail-password": ("SecureString", account.STAND_IN),
+    }
+
+
 def test_a_missing_artifact_is_told_before_anything_starts(aws: Emulated, artifact: Path) -> None:
     topology = own(artifact)
     with pytest.raises(RehearsalError, match="give the file with --artifact"):

@@ -35,6 +35,7 @@ from rehearsal.shell import RehearsalError
 from tools.document import stacks
 from tools.drill_picture import main as draw
 from tools.figures import main as take_figures
+from topology.model import Application
 from userdata.render import bundle
 
 WRITER = Sample(0, "server-1", True, False, "ONLINE", "PRIMARY", members=3, online=3, gtid_executed="u:1")
@@ -232,7 +233,7 @@ def test_a_control_that_would_show_nothing_on_a_stack_is_not_tried(tmp_path: Pat
     balanced = SimpleNamespace(topology=TOPOLOGIES["prod"])
     # Every application server of this stack is a load balancer that the world sends to.
     unjudged = "on this stack failed reads are not judged"
-    alone = SimpleNamespace(topology=SimpleNamespace(apps=[SimpleNamespace(name="server-1")]))
+    alone = SimpleNamespace(topology=SimpleNamespace(application=None, apps=[SimpleNamespace(name="server-1")]))
     for stack, drill, feature, why in (
         (balanced, "active-load-balancer-lost", "vrrp", "this stack has no floating address"),
         (alone, "application-killed", "retries", "single application server (server-1)"),
@@ -240,6 +241,15 @@ def test_a_control_that_would_show_nothing_on_a_stack_is_not_tried(tmp_path: Pat
     ):
         (found,) = exercise(cast(Stack, stack), DRILLS[drill], tmp_path, safety=feature)
         assert (found.result, found.reason) == (Result.NOT_POSSIBLE, why)
+
+
+def test_a_stack_with_an_application_of_its_own_is_not_drilled(tmp_path: Path) -> None:
+    stack = SimpleNamespace(
+        topology=replace(TOPOLOGIES["dev"], application=Application("s3://a/b.tgz", "", "", 1, "/"))
+    )
+    (found,) = exercise(cast(Stack, stack), DRILLS["primary-killed"], tmp_path)
+    assert found.result is Result.NOT_POSSIBLE
+    assert "the sample application only" in found.reason
 
 
 EDITS = [(name, safety.switch_off) for name, safety in SAFETY.items() if isinstance(safety.switch_off, Edited)]

@@ -211,6 +211,51 @@ CORPUS: dict[str, tuple[dict[str, object], str, str]] = {
         "64 hex",
     ),
     "a start command of two lines": ({"application": {**APPLICATION, "start": "a\nb"}}, "application.start", "command"),
+    "a start command of two commands": (
+        {"application": {**APPLICATION, "start": "./migrate && ./serve"}},
+        "application.start",
+        "script of the archive",
+    ),
+    "a start command that begins with a variable": (
+        {"application": {**APPLICATION, "start": "MODE=fast ./serve"}},
+        "application.start",
+        "env MODE=fast",
+    ),
+    "a start command with half a quote": (
+        {"application": {**APPLICATION, "start": "./serve 'a b"}},
+        "application.start",
+        "Close them",
+    ),
+    "a secret that is no parameter": (
+        {"application": {**APPLICATION, "secrets": {"MAIL_PASSWORD": "s3cret"}}},
+        "application.secrets.MAIL_PASSWORD",
+        "/example/mail-password",
+    ),
+    "a secret of Tripod's own": (
+        {"application": {**APPLICATION, "secrets": {"ROOT": "/tripod/dev/mysql/replication/password"}}},
+        "application.secrets.ROOT",
+        "another path",
+    ),
+    "a secret that is no variable": (
+        {"application": {**APPLICATION, "secrets": {"mail-password": "/example/mail"}}},
+        "application.secrets.mail-password",
+        "MAIL_PASSWORD",
+    ),
+    "a secret that takes a variable of Tripod's": (
+        {"application": {**APPLICATION, "secrets": {"TRIPOD_DB_CA": "/example/mail"}}},
+        "application.secrets.TRIPOD_DB_CA",
+        "TRIPOD_",
+    ),
+    "more secrets than a policy holds": (
+        {"application": {**APPLICATION, "secrets": {f"KEY_{n}": f"/example/{n}" for n in range(21)}}},
+        "application.secrets",
+        "at most 20",
+    ),
+    "a secret that is a number": (
+        {"application": {**APPLICATION, "secrets": {"PIN": 1234}}},
+        "application.secrets.PIN",
+        "--type string",
+    ),
     "a health path without a slash": (
         {"application": {**APPLICATION, "health": "up"}},
         "application.health",
@@ -259,6 +304,8 @@ CORPUS: dict[str, tuple[dict[str, object], str, str]] = {
     "the name of every resource": ({"tags": {"Name": "shop"}}, "tags.Name", "another key"),
     "two tags that IAM takes for one": ({"tags": {"Team": "a", "team": "b"}}, "tags", "Keep one"),
     "a tag's value too long": ({"tags": {"Owner": "x" * 300}}, "tags.Owner", "256"),
+    "a tag's value that IAM refuses": ({"tags": {"Owner": "Jane (ops), #1"}}, "tags.Owner", "Use letters"),
+    "a tag's key that IAM refuses": ({"tags": {"cost;centre": "1"}}, "tags.cost;centre", "Use letters"),
     "too many tags": ({"tags": {f"key{n}": "v" for n in range(7)}}, "tags", "at most 6"),
     "a tag that is a number": ({"tags": {"CostCentre": 42}}, "tags.CostCentre", "quotes"),
 }

@@ -137,7 +137,7 @@ def test_any_topology(topology):
             wanted = f"{paths.SYSTEMD}/{unit.name}"
             assert wanted in content or not unit.name.startswith("tripod-")
         for secret in found.secrets:
-            assert secret.parameter.startswith(("/tripod/", "/x/"))
+            assert secret.parameter.startswith(("/tripod/", "/x/", "/example/"))
 
 
 @FEW

@@ -68,6 +68,19 @@ def test_app_secrets_are_for_the_application_only():
         assert (secret.mode, secret.owner) == ("0440", "root:tripod-app")
 
 
+def test_secrets_of_an_own_application_are_files_that_its_environment_names():
+    topology = build(application=OWN_APPLICATION)
+    made = bundle(topology, topology.server("server-2"))
+    (secret,) = [one for one in made.secrets if one.parameter == "/example/api-key"]
+    assert (secret.mode, secret.owner) == ("0440", "root:tripod-app")
+    lines = content(topology, "server-2")["/etc/tripod/app.env"].splitlines()
+    assert f"API_KEY_FILE={secret.path}" in lines
+    assert "/example/api-key" not in "".join(lines)
+    (unit,) = [one for one in made.units if one.name == "tripod-app.service"]
+    assert any(secret.path.startswith(path) for path in unit.files), "another value restarts the application"
+    assert not [one for one in bundle(topology, topology.server("server-3")).secrets if "example" in one.parameter]
+
+
 @pytest.mark.parametrize("name,server", PRESET_SERVERS)
 def test_unit_files_parse(name, server):
     for path, text in content(preset(name), server).items():

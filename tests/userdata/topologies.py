@@ -33,6 +33,7 @@ OWN_APPLICATION = {
     "start": "./serve --workers 4",
     "port": 9000,
     "health": "/up?deep=1",
+    "secrets": {"MAIL_PASSWORD": "/example/mail-password", "API_KEY": "/example/api-key"},
 }
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
 
@@ -19,6 +20,7 @@ SOURCE = HERE.parents[1] / "app"
 
 UNIT = "tripod-app.service"
 ENVIRONMENT = "/etc/tripod/app.env"
+OWN_SECRETS = f"{paths.SECRETS}/application/"
 ARTIFACT_FACTS = "/etc/tripod/application.json"
 START = "/usr/local/lib/tripod/start-application"
 
@@ -39,6 +41,7 @@ def files(topology: Topology, server: Server) -> Part:
     if not server.has(Role.APP):
         return Part()
     own = topology.application
+    concerned = (ENVIRONMENT, f"{paths.APPLICATION}/", ARTIFACT_FACTS, START, *([OWN_SECRETS] if own else []))
     unit = render(HERE, "tripod-app.service.j2", user=USER, environment=ENVIRONMENT, own=own, start=START,
                   library=paths.LIBRARY, artifact_facts=ARTIFACT_FACTS, code=paths.APPLICATION)  # fmt: skip
     return Part(
@@ -48,10 +51,16 @@ def files(topology: Topology, server: Server) -> Part:
             *(_artifact(own) if own else code()),
         ),
         secrets=tuple(
-            Secret(_password_file(account), names.password_parameter(topology.stack, account), "0440", f"root:{USER}")
-            for account in (Account.APP_WRITER, Account.APP_READER)
+            Secret(path, parameter, "0440", f"root:{USER}")
+            for path, parameter in (
+                *(
+                    (_password_file(account), names.password_parameter(topology.stack, account))
+                    for account in (Account.APP_WRITER, Account.APP_READER)
+                ),
+                *((f"{OWN_SECRETS}{name}", parameter) for name, parameter in _own_secrets(topology).items()),
+            )
         ),
-        units=(Unit(UNIT, (ENVIRONMENT, f"{paths.APPLICATION}/", ARTIFACT_FACTS, START), check=_FETCH if own else ()),),
+        units=(Unit(UNIT, concerned, check=_FETCH if own else ()),),
         packages=() if own else ("gunicorn", "python3-flask", "python3-pymysql"),
     )
 
@@ -71,6 +80,7 @@ def environment(topology: Topology, server: Server) -> str:
         "TRIPOD_DB_READER_PASSWORD_FILE": _password_file(Account.APP_READER),
         "TRIPOD_DB_CA_FILE": paths.CA_FILE,
     }
+    values |= {f"{name}_FILE": f"{OWN_SECRETS}{name}" for name in _own_secrets(topology)}
     return "".join(f"{name}={value}\n" for name, value in values.items())
 
 
@@ -89,6 +99,11 @@ def _artifact(own: Application) -> tuple[File, ...]:
     value = {"artifact": own.artifact, "sha256": own.sha256}
     start = render(HERE, "start-application.j2", own=own)
     return (File(ARTIFACT_FACTS, json.dumps(value, indent=2, sort_keys=True) + "\n"), File(START, start, "0755"))
+
+
+def _own_secrets(topology: Topology) -> Mapping[str, str]:
+    """In the order of their names."""
+    return dict(sorted(topology.application.secrets.items())) if topology.application else {}
 
 
 def _password_file(account: Account) -> str:
