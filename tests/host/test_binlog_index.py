@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Iterator
 from dataclasses import replace
 
 import boto3
@@ -27,9 +29,9 @@ class Aged(Store):
         self.ages: dict[str, float] = {}
         self.read_keys: list[str] = []
 
-    def listing(self, prefix: str) -> dict[str, float]:
-        found = super().listing(prefix)
-        return {key: next((at for part, at in self.ages.items() if part in key), at) for key, at in found.items()}
+    def listing(self, prefix: str) -> Iterator[tuple[str, float]]:
+        for key, at in super().listing(prefix):
+            yield key, next((at for part, at in self.ages.items() if part in key), at)
 
     def read(self, key: str) -> dict[str, object]:
         self.read_keys.append(key)
@@ -124,7 +126,26 @@ def test_the_newest_log_is_that_of_each_data_directory(aged: Aged):
     """A server that was made anew begins at 1 again, under another UUID."""
     anew = log("server-1", 1, "1-115", "116-125")
     put(aged, 1, replace(anew, uuid=OWN))
-    index = BinlogIndex(aged, 1)
-    assert sorted((one.uuid[:8], one.name[-2:]) for one in index.newest()) == [("00000001", "12"), (OWN[:8], "01")]
-    assert len(index) == len(index.all()) == 13
-    assert index.since(99 * DAY) == index.newest()
+    newest = BinlogIndex(aged, 1, since=math.inf)
+    assert sorted((one.uuid[:8], one.name[-2:]) for one in newest.logs()) == [("00000001", "12"), (OWN[:8], "01")]
+    assert all(one.stored.key in newest.present for one in newest.each())
+    whole = BinlogIndex(aged, 1)
+    assert newest.count == whole.count == len(whole.logs()) == 13
+
+
+def test_a_member_that_was_cloned_since_the_backup_brings_no_older_logs(aged: Aged):
+    """Its first log goes on from more than the backup holds: from what the others' logs have."""
+    anew = log("server-2", 1, "1-95", "96-100")
+    put(aged, 1, replace(anew, first=int(9.5 * DAY * 1e6), last=int(10 * DAY * 1e6)))
+    aged.ages["server-2/"] = 10 * DAY
+    for moment, wanted in ((7.5, ["07", "08"]), (9.9, ["10"])):
+        found = way(aged, Target(moment=int(moment * DAY * 1e6)))[0].plan
+        assert [one.name[-2:] for one in found.logs] == wanted
+        assert "02" not in aged.logs_read
+
+
+def test_a_log_whose_upload_took_long_is_there_with_its_index(aged: Aged):
+    aged.ages = {"binlog.000007.zst": 6 * DAY - LAG_SECONDS - 100, **aged.ages}
+    aged.ages["binlog.000007"] = 6 * DAY
+    way(aged, Target(moment=int(7.5 * DAY * 1e6)))
+    assert "02" not in aged.logs_read

@@ -64,7 +64,7 @@ def test_only_the_unit_runs_a_server_with_this_configuration(server):
     topology = build(**REPLICATED)
     assert options(topology, server)["validate_config"] == "ON"
     commands = [line for line in texts(topology, server)[DROP_IN].splitlines() if line.startswith("ExecStart=")]
-    assert commands == ["ExecStart=", "ExecStart=/usr/sbin/mysqld --skip-validate-config"]
+    assert commands == ["ExecStart=", "ExecStart=/usr/sbin/mysqld --skip-validate-config $TRIPOD_BUFFER_POOL"]
 
 
 def test_a_commit_is_on_disk(mysqld):

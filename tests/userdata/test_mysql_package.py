@@ -75,7 +75,10 @@ def run(tmp_path):
     image = Image(find(), tmp_path)
     image.stage(files | {TLS["ca"]: certificate, TLS["certificate"]: certificate, TLS["key"]: key, "guard": GUARD})
     command = [line for line in files[DROP_IN].splitlines() if line.startswith("ExecStart=")][-1]
-    variables = (f"ADDRESS={server.address}", f"SERVICE={command.removeprefix('ExecStart=')}")
+    variables = (
+        f"ADDRESS={server.address}",
+        f"SERVICE={command.removeprefix('ExecStart=').removesuffix(' $TRIPOD_BUFFER_POOL')}",
+    )
 
     def run(script: str) -> str:
         done = image.run("env", *variables, "sh", "-c", FUNCTIONS + script, net=True)

@@ -9,12 +9,14 @@ from __future__ import annotations
 import argparse
 import json
 import logging
+import math
 import signal
 import subprocess
 import sys
 import time
 from collections.abc import Sequence
 from datetime import datetime
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -31,7 +33,7 @@ from . import (
 )
 from .aws import Client
 from .backup_plan import Target, moment_text
-from .backup_store import BackupError, Store, StoreError, bucket_of
+from .backup_store import BackupError, Store, Stored, StoreError, bucket_of
 from .binlog_index import BinlogIndex
 from .binlog_ship import LOOK_SECONDS, Shipper
 from .database import Connection, Database
@@ -115,9 +117,9 @@ def _list(store: Store) -> dict[str, Any]:
         {"id": one.id, "server": one.server, "at": moment_text(one.copied), "size": one.stored.size}
         for one in backup.find(store, timeline)
     ]
-    index = BinlogIndex(store, timeline)
-    last = max((one.last for one in index.newest()), default=None)
-    return {"timeline": timeline, "backups": found, "logs": len(index), "until": moment_text(last) if last else None}
+    index = BinlogIndex(store, timeline, since=math.inf)
+    last = max((one.last for one in index.each()), default=None)
+    return {"timeline": timeline, "backups": found, "logs": index.count, "until": moment_text(last) if last else None}
 
 
 def verify(store: Store, job: Job) -> dict[str, Any]:
@@ -125,19 +127,19 @@ def verify(store: Store, job: Job) -> dict[str, Any]:
 
     BackupError naming all faults.
     """
-    timeline = store.timeline()
-    job.report("reading which binary logs there are")
-    logs = BinlogIndex(store, timeline).all()
-    faults = []
-    objects = [*(one.stored for one in backup.find(store, timeline)), *(one.stored for one in logs)]
+    timeline, faults = store.timeline(), []
+    before: list[Stored] = []
+    job.report("looking for gaps")
     try:
-        legs = backup_timeline.way(store, Target())
-        before = [leg.plan for leg in legs if leg.timeline != timeline]
-        objects += [*(one.backup.stored for one in before[:1]), *(log.stored for one in before for log in one.logs)]
+        others = [leg.plan for leg in backup_timeline.way(store, Target()) if leg.timeline != timeline]
+        before = [*(one.backup.stored for one in others[:1]), *(log.stored for one in others for log in one.logs)]
     except BackupError as error:
         faults.append(str(error))
-    for number, stored in enumerate(objects):
-        job.report(f"reading {number + 1} of {len(objects)}: {stored.key}")
+    backups, index = backup.find(store, timeline), BinlogIndex(store, timeline)
+    total, number, size = len(backups) + index.count + len(before), 0, 0
+    for stored in chain((one.stored for one in backups), (log.stored for log in index.each()), before):
+        number, size = number + 1, size + stored.size
+        job.report(f"reading {number} of {total}: {stored.key}")
         try:
             for _ in store.download(stored):
                 pass
@@ -145,7 +147,7 @@ def verify(store: Store, job: Job) -> dict[str, Any]:
             faults.append(str(error))
     if faults:
         raise BackupError("; ".join(faults))
-    return {"objects": len(objects), "bytes": sum(stored.size for stored in objects)}
+    return {"objects": number, "bytes": size}
 
 
 def _restore(store: Store, database: Database, options: argparse.Namespace, job: Job) -> dict[str, Any]:

@@ -29,6 +29,7 @@ from .identity import Identity
 PART_BYTES = 64 * 1024 * 1024
 # At once; botocore keeps ten connections.
 READERS = 8
+READ_AHEAD = 1000
 FIRST_TIMELINE = 1
 
 StoreError = (BotoCoreError, ClientError)
@@ -73,12 +74,17 @@ class Store:
 
     def keys(self, prefix: str) -> list[str]:
         """Keys below `prefix`, sorted."""
-        return list(self.listing(prefix))
+        return [key for key, _ in self.listing(prefix)]
 
-    def listing(self, prefix: str) -> dict[str, float]:
-        """Keys below `prefix`, sorted, and when each was written (seconds since 1970, S3's clock)."""
-        pages = self._s3.get_paginator("list_objects_v2").paginate(Bucket=self.bucket, Prefix=prefix)
-        return {item["Key"]: item["LastModified"].timestamp() for page in pages for item in page.get("Contents", [])}
+    def any(self, prefix: str) -> bool:
+        """Whether anything is below `prefix`."""
+        return next(self.listing(prefix), None) is not None
+
+    def listing(self, prefix: str) -> Iterator[tuple[str, float]]:
+        """Keys below `prefix`, sorted, each with when it was written (seconds since 1970, S3's clock)."""
+        for page in self._s3.get_paginator("list_objects_v2").paginate(Bucket=self.bucket, Prefix=prefix):
+            for item in page.get("Contents", []):
+                yield item["Key"], item["LastModified"].timestamp()
 
     def timeline(self) -> int:
         """The number of the present timeline."""
@@ -122,10 +128,11 @@ class Store:
             raise BackupError(f"s3://{self.bucket}/{key} is not JSON: {error}") from error
         return value
 
-    def read_all(self, keys: Sequence[str]) -> list[dict[str, Any]]:
-        """Read JSON of many keys, in their order. BackupError when one is damaged."""
+    def read_each(self, keys: Sequence[str]) -> Iterator[dict[str, Any]]:
+        """Read JSON of many keys, in their order, some ahead. BackupError when one is damaged."""
         with ThreadPoolExecutor(READERS) as pool:
-            return list(pool.map(self.read, keys))
+            for first in range(0, len(keys), READ_AHEAD):
+                yield from pool.map(self.read, keys[first : first + READ_AHEAD])
 
     def upload(self, key: str, stream: IO[bytes], complete: Callable[[], None]) -> Stored:
         """Send a stream to its end. Nothing is left in the bucket when it fails.

@@ -7,13 +7,16 @@ restored: what it began with is restored from the one before, and its own binary
 
 from __future__ import annotations
 
+import functools
+import math
+import operator
 import time
 from collections.abc import Iterable, Sequence
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from dataclasses import dataclass
 from typing import Any
 
-from . import backup
+from . import backup, binlog_index
 from .backup_plan import Backup, Plan, Target, holds_nothing_later, plan
 from .backup_store import FIRST_TIMELINE, BackupError, Store, Stored
 from .binlog import ShippedLog
@@ -40,34 +43,35 @@ def way(store: Store, target: Target, complete_until: int = 0, number: int | Non
     """
     number = number or store.timeline()
     backups = backup.find(store, number)
-    index = BinlogIndex(store, number)
-    if number > FIRST_TIMELINE and not (backups or len(index) or store.find(_led(number))):
+    if number > FIRST_TIMELINE and not (backups or store.find(_led(number)) or store.any(binlog_index.prefix(number))):
         # The restore that began it broke before anything ran on it: nothing happened since the one before.
         return way(store, target, complete_until, number - 1)
     began = _beginning(store, number)
     if began is None:
-        return (Leg(number, _plan(index, backups, target, complete_until), target),)
+        return (Leg(number, _plan(store, number, backups, target, complete_until), target),)
     parent, root = began
     if not holds_nothing_later(root, target):
         return way(store, target, max(complete_until, root.copied), parent)
-    leg = Leg(number, _plan(index, [root, *backups], target, complete_until), target)
+    leg = Leg(number, _plan(store, number, [root, *backups], target, complete_until), target)
     if leg.plan.backup is not root:
         return (leg,)
     return (*way(store, Target(exactly=root.gtids), number=parent), leg)
 
 
-def _plan(index: BinlogIndex, backups: Sequence[Backup], target: Target, complete_until: int) -> Plan:
-    """Choose from as few logs as need be read: those since the backup, if it holds all that came before them."""
+def _plan(store: Store, number: int, backups: Sequence[Backup], target: Target, complete_until: int) -> Plan:
+    """Choose from as few logs as need be read: since the backup, if it and they hold all that came before them."""
     able = [one.copied for one in backups if holds_nothing_later(one, target)]
-    if not able:
-        return plan(backups, index.newest(), index.present, target, complete_until)  # refused, and it says why
-    with suppress(BackupError):
-        logs = index.since(max(able) / 1e6 - LAG_SECONDS)
+    # Without a backup that is early enough it is refused, whatever logs there are.
+    index = BinlogIndex(store, number, since=max(able) / 1e6 - LAG_SECONDS if able else math.inf)
+    with suppress(BackupError) if able else nullcontext():
+        logs = index.logs()
         found = plan(backups, logs, index.present, target, complete_until)
-        if all(one.previous - found.outside <= found.backup.gtids for one in _earliest(logs)):
+        known = functools.reduce(operator.or_, (one.gtids for one in logs), found.backup.gtids)
+        if all(one.previous - found.outside <= known for one in _earliest(logs)):
             return found
     # It begins from another backup, or lacks something: what is said of that must rest on all logs.
-    return plan(backups, index.all(), index.present, target, complete_until)
+    index = BinlogIndex(store, number)
+    return plan(backups, index.logs(), index.present, target, complete_until)
 
 
 def _earliest(logs: Sequence[ShippedLog]) -> Iterable[ShippedLog]:

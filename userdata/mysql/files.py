@@ -27,7 +27,8 @@ ROLE_CHECK_USER = "tripod-role-check"
 # notice the loss, so a shorter time would gain nothing; a longer one only makes clients wait.
 MINORITY_SECONDS = 5
 
-# A quarter of the smallest instance type that the presets use (4 GiB).
+# A quarter of the smallest instance type that the presets use (4 GiB); a larger server has a larger one
+# (host/database_memory.py).
 BUFFER_POOL_MIB = 1024
 
 # How long a member may be away and still catch up from the others' binary logs instead of a full clone.
