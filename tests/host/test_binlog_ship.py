@@ -8,6 +8,7 @@ import os
 import sys
 import tracemalloc
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -123,7 +124,11 @@ class Mysqld:
     def held(self, count: int) -> GtidSet:
         return GtidSet.parse(f"{UUID}:1-{count}" if count else "")
 
-    def run(self, statement: str) -> None:
+    def run(self, statement: str, parameters: tuple[str, ...] = ()) -> None:
+        if statement.startswith("PURGE BINARY LOGS TO"):
+            (first,) = parameters
+            self.logs = {name: count for name, count in self.logs.items() if name >= first}
+            return
         assert statement == "FLUSH NO_WRITE_TO_BINLOG BINARY LOGS"
         self.logs[f"binlog.{len(self.logs) + 1:06d}"] = 0
         self()
@@ -164,3 +169,48 @@ def test_a_file_of_which_mysql_says_something_else_is_not_sent(data: Path, monke
     with pytest.raises(BackupError, match=f"{UUID}:1-2, but MySQL says {UUID}:1-3"):
         Shipper(Store("backups", bucket), "server-1", data, data / "shipped.json").look()
     assert not bucket.objects
+
+
+def test_one_that_cannot_be_read_keeps_no_other_back(data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    mysqld = Mysqld(data, {"binlog.000001": 3, "binlog.000002": 2, "binlog.000003": 0})
+    monkeypatch.setattr(binlog_ship, "Connection", mysqld)
+
+    def content(path: Path) -> Content:
+        if path.name == "binlog.000001":
+            raise BackupError("mysqlbinlog ended with 1")
+        return mysqld.content(path)
+
+    monkeypatch.setattr(binlog_ship, "read", content)
+    bucket = Bucket()
+    shipper = Shipper(Store("backups", bucket), "server-1", data, data / "shipped.json")
+    for _ in range(2):
+        with pytest.raises(BackupError, match="mysqlbinlog ended"):
+            shipper.look()
+        assert [index["gtids"] for index in bucket.objects.values()] == [f"{UUID}:4-5"]
+    monkeypatch.setattr(binlog_ship, "read", mysqld.content)
+    assert shipper.look() == 1
+
+
+@pytest.mark.parametrize(
+    "free, left",
+    [(60, ["1", "2", "3", "4"]), (30, ["2", "3", "4"]), (10, ["3", "4"])],
+    ids=["room enough", "one makes room", "only what is shipped goes"],
+)
+def test_what_is_shipped_makes_room_before_the_volume_is_full(
+    data: Path, monkeypatch: pytest.MonkeyPatch, free: int, left: list[str]
+) -> None:
+    """Files of 80 on a volume of 1,000; the third cannot be sent."""
+    mysqld = Mysqld(data, {f"binlog.00000{n}": 1 for n in (1, 2, 3)} | {"binlog.000004": 0})
+    monkeypatch.setattr(binlog_ship, "Connection", mysqld)
+
+    def content(path: Path) -> Content:
+        if path.name == "binlog.000003":
+            raise BackupError("it cannot be read")
+        return mysqld.content(path)
+
+    monkeypatch.setattr(binlog_ship, "read", content)
+    monkeypatch.setattr(binlog_ship.shutil, "disk_usage", lambda _: SimpleNamespace(total=1000, free=free))
+    monkeypatch.setattr(Shipper, "_mark", lambda _, path: [int(path.name[-1]), 80, 1])
+    with pytest.raises(BackupError, match="cannot be read"):
+        Shipper(Store("backups", Bucket()), "server-1", data, data / "shipped.json").look()
+    assert [name[-1] for name in mysqld.logs] == left

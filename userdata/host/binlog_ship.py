@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
+import shutil
 import subprocess
 import time
 from collections.abc import Callable
@@ -20,6 +21,10 @@ STATE = Path("/var/lib/tripod/backup/shipped.json")
 # What is written is in the bucket after at most this many seconds, a look's pause and the time to send it.
 CLOSE_SECONDS = 20.0
 LOOK_SECONDS = 5.0
+
+# With less of the volume free than NO_ROOM, the oldest logs go until ROOM is free. A backup leaves as much as NO_ROOM
+# (backup_mysqld.FREE_FRACTION), the alert on the volume comes at twice of it.
+NO_ROOM, ROOM = 0.05, 0.1
 
 log = logging.getLogger("tripod-binlog")
 
@@ -52,7 +57,11 @@ class Shipper:
             def previous(number: int) -> GtidSet:
                 return _previous(connection, names[number + 1])
 
-            return self._send_new(names, names.index(current), server_uuid, previous)
+            closed = names.index(current)
+            try:
+                return self._send_new(names, closed, server_uuid, previous)
+            finally:
+                self._make_room(connection, names[:closed])
 
     def look_at_files(self) -> int:
         """The same while mysqld is down: every file is closed then, also the last; how many files were sent.
@@ -70,17 +79,46 @@ class Shipper:
     def _send_new(
         self, names: list[str], closed: int, server_uuid: str, previous: Callable[[int], GtidSet | None]
     ) -> int:
-        """Send what is new of the first `closed` files; how many."""
+        """Send what is new of the first `closed` files; how many. One that cannot be read keeps no other back."""
         shipped, there, sent = self._shipped(), set(names), 0
+        unreadable: BackupError | None = None
         for number, name in enumerate(names[:closed]):
             mark = self._mark(self._data / name)
             if shipped.get(name) != mark:
-                self._send(self._data / name, server_uuid, previous(number))
+                try:
+                    self._send(self._data / name, server_uuid, previous(number))
+                except BackupError as error:
+                    unreadable = unreadable or error
+                    continue
                 shipped[name] = mark
                 shipped = {known: value for known, value in shipped.items() if known in there}
                 self._remember(shipped)
                 sent += 1
+        if unreadable:
+            raise unreadable
         return sent
+
+    def _make_room(self, connection: Connection, closed: list[str]) -> None:
+        """Remove the oldest logs that are shipped when the volume is nearly full.
+
+        All members have the same logs, so they would be full at the same time, and none would be left to write. What
+        it costs: a member that was away for longer than the logs reach is cloned.
+        """
+        disk = shutil.disk_usage(self._data)
+        lacking = disk.total * ROOM - disk.free
+        if lacking <= disk.total * (ROOM - NO_ROOM):
+            return
+        shipped, upto = self._shipped(), 0
+        for name in closed:
+            mark = self._mark(self._data / name)
+            if lacking <= 0 or shipped.get(name) != mark:
+                break
+            lacking -= mark[1]
+            upto += 1
+        if upto == 0:
+            return
+        connection.run("PURGE BINARY LOGS TO %s", ([*closed, _current(connection)][upto],))
+        log.warning("the data volume is nearly full: removed %d binary logs that are in the bucket", upto)
 
     def _send(self, path: Path, server_uuid: str, after: GtidSet | None) -> None:
         content = read(path)
