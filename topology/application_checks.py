@@ -19,7 +19,8 @@ TAKEN = {
 }
 
 # The role of a server names each twice, and has room for 10,240 characters (IAM user guide, "IAM and AWS STS quotas").
-MOST_SECRETS = 20
+MOST_SECRETS = 6
+LONGEST_PARAMETER = 64
 
 # What would have the shell run one command and forget the rest.
 SEVERAL = {"&&", "||", ";", "|", "&"}
@@ -77,5 +78,7 @@ def _secrets(app: ApplicationSettings) -> Iterator[Problem]:
         if not PARAMETER_NAME.match(parameter):
             found = f"'{parameter}' is not the full name of an SSM parameter"
             yield Problem(key, found, "Write a path such as /example/mail-password")
+        elif len(parameter) > LONGEST_PARAMETER:
+            yield Problem(key, f"the name has {len(parameter)} characters", f"Use at most {LONGEST_PARAMETER}")
         elif parameter.startswith(f"/{PROJECT}/"):
             yield Problem(key, f"'{parameter}' is Tripod's own", "Put the secret under another path")

@@ -54,8 +54,12 @@ class Server:
     @property
     def logs(self) -> tuple[Log, ...]:
         """What this server sends to CloudWatch Logs."""
-        haproxy = (Log.HAPROXY,) if self.has(Role.LOAD_BALANCER) or self.has(Role.APP) else ()
-        return (*haproxy, *((Log.MYSQL,) if self.holds_data else ()), Log.AUDIT)
+        found = {
+            Log.HAPROXY: self.has(Role.LOAD_BALANCER) or self.has(Role.APP),
+            Log.MYSQL: self.holds_data,
+            Log.APPLICATION: self.has(Role.APP),
+        }
+        return (*(log for log, there in found.items() if there), Log.AUDIT, Log.TRIPOD)
 
 
 @dataclass(frozen=True)

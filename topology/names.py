@@ -62,8 +62,12 @@ class Log(StrEnum):
     """Requests, and servers that come and go."""
     MYSQL = "mysql"
     """MySQL's error log."""
+    APPLICATION = "application"
+    """What the application writes to its output."""
     AUDIT = "audit"
     """What each apply of a bundle changed on a server."""
+    TRIPOD = "tripod"
+    """What Tripod's own programs on a server decide and do."""
 
 
 def parameter_prefix(stack: str) -> str:

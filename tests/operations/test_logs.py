@@ -65,7 +65,7 @@ def test_lines_of_one_server() -> None:
         ),
         (("mysql",), 1, "there is no log group /tripod/dev/mysql in eu-central-1"),
         (("haproxy", "--since", "soon"), 2, "'soon' is not a time"),
-        (("nginx",), 2, "'haproxy', 'mysql', 'audit'"),
+        (("nginx",), 2, "'haproxy', 'mysql', 'application', 'audit', 'tripod'"),
     ],
 )
 def test_what_cannot_be_read(words: tuple[str, ...], code: int, message: str) -> None:

@@ -5,11 +5,15 @@ from __future__ import annotations
 import json
 from typing import Any
 
+from components.permissions import Account, server_policy
 from tests.program.evaluation import Evaluation, evaluate
 from tests.program.plain_mocks import ACCOUNT
+from tests.userdata.topologies import OWN_APPLICATION, build
 from topology import names
+from topology.application_checks import MOST_SECRETS
 from topology.model import Topology
 from topology.names import Log
+from userdata.render import bundle
 
 
 def statements(program: Evaluation, server: str) -> list[dict[str, Any]]:
@@ -51,6 +55,31 @@ def test_a_server_may_write_its_own_streams_and_no_more(program: Evaluation, top
         assert sorted(create["Resource"]) == sorted([*arns, *own])
         assert (put["Effect"], put["Action"], put["Resource"]) == ("Allow", "logs:PutLogEvents", own)
         assert "*" not in json.dumps([create, put])
+
+
+def test_the_policy_of_a_server_with_everything_fits_a_role() -> None:
+    """IAM user guide, "IAM and AWS STS quotas": 10,240 characters, white space not counted."""
+    secrets = {f"KEY_{n}": f"/example/{n:055}" for n in range(MOST_SECRETS)}
+    roles = ["load_balancer", "app", "database", "monitoring"]
+    topology = build(
+        "a" * 22,
+        edge="floating-eip",
+        servers=[{"name": f"a-name-of-20-letter{n}", "roles": roles} for n in (1, 2, 3)],
+        application={**OWN_APPLICATION, "secrets": secrets},
+        tls={
+            "mode": "provided",
+            "certificateParameter": f"/example/{'c' * 55}",
+            "keyParameter": f"/example/{'k' * 55}",
+        },
+    )
+    server = topology.servers[0]
+    account = Account(ACCOUNT, "aws", topology.region)
+    parameters = [secret.parameter for secret in bundle(topology, server).secrets]
+    bucket = names.bucket(topology.stack, ACCOUNT, topology.region)
+    policy = server_policy(topology, server, account=account, bucket=bucket, parameters=parameters)
+    # In aws-us-gov and its regions an ARN is longer by up to 9, and there are fewer than 70 of them.
+    assert len("".join(policy.split())) < 10_240 - 630
+    assert policy.count("arn:") < 70
 
 
 def test_another_retention_touches_the_groups_only() -> None:

@@ -247,9 +247,14 @@ CORPUS: dict[str, tuple[dict[str, object], str, str]] = {
         "TRIPOD_",
     ),
     "more secrets than a policy holds": (
-        {"application": {**APPLICATION, "secrets": {f"KEY_{n}": f"/example/{n}" for n in range(21)}}},
+        {"application": {**APPLICATION, "secrets": {f"KEY_{n}": f"/example/{n}" for n in range(7)}}},
         "application.secrets",
-        "at most 20",
+        "at most 6",
+    ),
+    "a secret with a long name": (
+        {"application": {**APPLICATION, "secrets": {"KEY": f"/example/{'x' * 64}"}}},
+        "application.secrets.KEY",
+        "at most 64",
     ),
     "a secret that is a number": (
         {"application": {**APPLICATION, "secrets": {"PIN": 1234}}},

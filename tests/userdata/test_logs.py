@@ -37,8 +37,10 @@ def test_every_server_ships_what_its_roles_log(topology: Topology) -> None:
         units = {unit.name for unit in bundle(topology, server).units}
         assert found == {
             "audit",
+            "tripod",
             *(["haproxy"] if "haproxy.service" in units else []),
             *(["mysql"] if "mysql.service" in units else []),
+            *(["application"] if "tripod-app.service" in units else []),
         }
         assert logs.SERVICE in units
 
@@ -48,11 +50,19 @@ def test_where_lines_come_from() -> None:
     found = routes(configuration(topology, topology.server("server-1")))
     assert found == {
         **{
-            f"/tripod/dev/{log}": f'$!_SYSTEMD_UNIT == "{log}.service" or ($!_PID == "1" and $!UNIT == "{log}.service")'
-            for log in ("haproxy", "mysql")
+            f"/tripod/dev/{log}": f'$!_SYSTEMD_UNIT == "{unit}" or ($!_PID == "1" and $!UNIT == "{unit}")'
+            for log, unit in (
+                ("haproxy", "haproxy.service"),
+                ("mysql", "mysql.service"),
+                ("application", "tripod-app.service"),
+            )
         },
         "/tripod/dev/audit": f'$!SYSLOG_IDENTIFIER == "{audit.IDENTIFIER}" and $!_UID == "0"',
+        "/tripod/dev/tripod": '($!_SYSTEMD_UNIT startswith "tripod-" and $!_SYSTEMD_UNIT != "tripod-logs.service")'
+        ' or ($!_PID == "1" and ($!UNIT startswith "tripod-" and $!UNIT != "tripod-logs.service"))',
     }
+    # The first that holds counts: an apply and the application run in units of that name, too.
+    assert [group.rsplit("/", 1)[1] for group in found][-3:] == ["application", "audit", "tripod"]
 
 
 @pytest.mark.parametrize("name, server", PRESET_SERVERS)
@@ -88,7 +98,9 @@ def test_names_agree() -> None:
     assert [names.log_group("prod", log) for log in Log] == [
         "/tripod/prod/haproxy",
         "/tripod/prod/mysql",
+        "/tripod/prod/application",
         "/tripod/prod/audit",
+        "/tripod/prod/tripod",
     ]
 
 
@@ -108,4 +120,4 @@ def test_what_apparmor_must_allow() -> None:
 def test_a_server_without_haproxy_and_mysql() -> None:
     topology = preset("reference")
     server = Server("monitor-9", (Role.MONITORING,), "z", "s", topology.servers[0].address, "t3.medium", 16, 20)
-    assert server.logs == (Log.AUDIT,)
+    assert server.logs == (Log.AUDIT, Log.TRIPOD)

@@ -49,12 +49,15 @@ class Source:
 
 
 def sources(topology: Topology, server: Server) -> tuple[Source, ...]:
-    """What `server` ships."""
+    """What `server` ships. The first condition that holds for an entry is the one that counts."""
     conditions = {
         Log.HAPROXY: _unit("haproxy.service"),
         Log.MYSQL: _unit("mysql.service"),
+        Log.APPLICATION: _unit("tripod-app.service"),
         # Whoever may log can give any identifier, but not the user.
         Log.AUDIT: '$!SYSLOG_IDENTIFIER == "tripod-apply" and $!_UID == "0"',
+        # Not what ships: what it says of an outage would be the next thing to ship.
+        Log.TRIPOD: _own("$!_SYSTEMD_UNIT") + ' or ($!_PID == "1" and ' + _own("$!UNIT") + ")",
     }
     return tuple(Source(names.log_group(topology.stack, log), conditions[log]) for log in server.logs)
 
@@ -62,6 +65,10 @@ def sources(topology: Topology, server: Server) -> tuple[Source, ...]:
 def _unit(name: str) -> str:
     """What a service logs, and what systemd says about it: that it was killed, say."""
     return f'$!_SYSTEMD_UNIT == "{name}" or ($!_PID == "1" and $!UNIT == "{name}")'
+
+
+def _own(field: str) -> str:
+    return f'({field} startswith "tripod-" and {field} != "{SERVICE}")'
 
 
 def files(topology: Topology, server: Server) -> Part:
