@@ -18,6 +18,7 @@ from topology.build import build_topology
 from topology.picture import draw
 from topology.settings import Settings
 from userdata.app.files import UNIT, environment
+from userdata.haproxy.files import configuration
 from userdata.render import bundle
 
 ROOT = Path(__file__).parent.parent
@@ -190,3 +191,28 @@ def test_what_an_application_is_told_and_may_use_is_documented():
     assert f"at most {memory[1]} % of the server's" in text
     assert stop
     assert f"SIGKILL {stop[1]} s later" in text
+
+
+def test_what_the_load_balancer_does_to_requests_is_documented():
+    text = (ROOT / "docs" / "application.md").read_text(encoding="utf-8")
+    topology = preset("reference")
+    haproxy = configuration(topology, topology.load_balancers[0])
+
+    def found(pattern: str) -> list[str]:
+        return re.findall(pattern, haproxy, re.MULTILINE)
+
+    for header in (*found(r"request set-header (\S+)"), *found(r"request del-header (\S+)$")):
+        assert f"`{header}`" in text
+    assert found(r'Strict-Transport-Security "max-age=(\d+)"') == [str(2 * 365 * 24 * 3600)]
+    assert "`Strict-Transport-Security` for two years" in text
+    shapes = (r"bufsize (\d+)", r"maxrewrite (\d+)", r"maxhdr (\d+)", r"conn_cur gt (\d+)", r"hard-stop-after (\d+)s")
+    size, rewrite, headers, connections, hard_stop = (int(*found(shape)) for shape in shapes)
+    # HAProxy counts the request line as a header (configuration manual, tune.http.maxhdr).
+    assert f"{(size - rewrite) // 1024} KiB in all, {headers - 1} headers" in text
+    assert f"{connections} at once" in text
+    assert f"{hard_stop} s more" in text
+    waits = [found(rf"^    timeout {one} (\S+)")[0] for one in ("http-request", "client", "server", "tunnel")]
+    assert waits == ["10s", "30s", "15s", "1h"]
+    assert "headers within 10 s; then a pause of 30 s at most" in text
+    assert "begins within 15 s; then a pause of 15 s at most" in text
+    assert "an hour without a byte" in text
