@@ -29,7 +29,7 @@ from userdata.prometheus.runbook import DOCUMENT, SECTIONS
 from userdata.render import bundle
 
 STACKS = {topology.stack: topology for topology in stacks()}
-PLANNED = {"instance-type", "planned-work", "remove-servers", "destroy"}
+PLANNED = {"instance-type", "planned-work", "remove-servers", "change-password", "destroy"}
 
 
 @pytest.fixture(params=STACKS.values(), ids=STACKS)

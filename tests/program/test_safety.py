@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
 from typing import Any
 
+from operations.runbook.book import entry
 from tests.program.evaluation import Evaluation, evaluate, leaves
 from tests.program.plain_mocks import ACCOUNT, SECRET_MARK
 from topology import names
@@ -53,6 +55,11 @@ def test_state_is_protected(program: Evaluation) -> None:
     assert kept
     assert [resource.name for resource in kept if not resource.protect] == []
     assert program.named("authority-key").protect
+
+
+def test_the_runbook_names_every_password(program: Evaluation, topology: Topology) -> None:
+    named = re.findall(r"^\| (passwords-\S+) \|", entry(topology, "change-password").text, re.MULTILINE)
+    assert sorted(named) == sorted(password.name for password in program.of("RandomPassword"))
 
 
 def test_protected_state_keeps_nothing_else_alive(program: Evaluation) -> None:
