@@ -12,9 +12,10 @@ help: ## List the commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
 
 .PHONY: rehearse
-rehearse: ## Run a stack on this machine, with real hosts and an emulated AWS (root); DISTRIBUTION=ubuntu as on AWS
+rehearse: ## Run a stack on this machine, with real hosts and an emulated AWS (root); DISTRIBUTION=ubuntu as on AWS; ARTIFACT=FILE
 	@$(if $(DISTRIBUTION),TRIPOD_DISTRIBUTION=$(DISTRIBUTION)) tools/bootstrap rehearse
-	@$(PYTHON) -m rehearsal up --stack $(STACK) $(if $(DISTRIBUTION),--distribution $(DISTRIBUTION))
+	@$(PYTHON) -m rehearsal up --stack $(STACK) $(if $(DISTRIBUTION),--distribution $(DISTRIBUTION)) \
+		$(if $(ARTIFACT),--artifact "$(ARTIFACT)")
 
 .PHONY: down
 down: ## Take the rehearsal of a stack away

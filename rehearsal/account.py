@@ -73,7 +73,7 @@ def provide(topology: Topology, client: Client, artifact: Path | None) -> str:
 def _missing(application: Application) -> RehearsalError:
     return RehearsalError(
         f"{application.artifact} is in no bucket of the emulated AWS: give the file with --artifact "
-        f"({invocation()} up --stack NAME --artifact FILE)"
+        f"({invocation()} up --stack NAME --artifact FILE, or make rehearse STACK=NAME ARTIFACT=FILE)"
     )
 
 

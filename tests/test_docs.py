@@ -5,6 +5,8 @@ from __future__ import annotations
 import io
 import json
 import re
+import shlex
+import subprocess
 from pathlib import Path
 from xml.etree import ElementTree
 
@@ -69,6 +71,16 @@ def test_modules_that_pages_run_exist():
         for module in re.findall(r"python -m ([a-z_.]+)", code(page)):
             path = ROOT.joinpath(*module.split("."))
             assert module == "pytest" or path.with_suffix(".py").exists() or (path / "__main__.py").exists(), module
+
+
+def test_a_rehearsal_takes_what_make_is_given():
+    given = ["STACK=prod", "DISTRIBUTION=ubuntu", "ARTIFACT=the site.tar.gz"]
+    done = subprocess.run(
+        ["make", "--dry-run", "rehearse", *given], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    (line,) = (line for line in done.stdout.replace("\\\n", "").splitlines() if "rehearsal up" in line)
+    options = ["--stack", "prod", "--distribution", "ubuntu", "--artifact", "the site.tar.gz"]
+    assert shlex.split(line) == [".venv/bin/python", "-m", "rehearsal", "up", *options]
 
 
 OWN = re.compile(r"(?:\.venv/bin/)?python -m (?:operations|rehearsal) .*--|aws [a-z0-9]+ [a-z]+-")
