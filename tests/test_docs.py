@@ -11,8 +11,9 @@ from pathlib import Path
 from xml.etree import ElementTree
 
 import pytest
+from botocore import xform_name
 
-from tests.typed import check, commands
+from tests.typed import check, commands, service_model
 from tests.userdata.topologies import preset
 from tools import redact
 from tools.document import generated, insert, stacks
@@ -81,6 +82,19 @@ def test_a_rehearsal_takes_what_make_is_given():
     (line,) = (line for line in done.stdout.replace("\\\n", "").splitlines() if "rehearsal up" in line)
     options = ["--stack", "prod", "--distribution", "ubuntu", "--artifact", "the site.tar.gz"]
     assert shlex.split(line) == [".venv/bin/python", "-m", "rehearsal", "up", *options]
+
+
+def test_the_rights_that_operations_needs_are_documented():
+    text = (ROOT / "docs" / "deploy.md").read_text(encoding="utf-8")
+    section = text.split("## Another person")[1].split("\n## ")[0]
+    needed = set()
+    for source in (ROOT / "operations").rglob("*.py"):
+        for service, operation in re.findall(r'\.(?:call|pages)\(\s*"(\w+)",\s*"(\w+)"', source.read_text()):
+            names = {xform_name(name): name for name in service_model(service).operation_names}
+            needed.add(names[operation])
+    assert len(needed) > 10
+    # Everybody may ask who he is (STS API reference, GetCallerIdentity).
+    assert {name for name in needed if f"{name}`" not in section} == {"GetCallerIdentity"}
 
 
 OWN = re.compile(r"(?:\.venv/bin/)?python -m (?:operations|rehearsal) .*--|aws [a-z0-9]+ [a-z]+-")
