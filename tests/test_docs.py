@@ -17,10 +17,12 @@ from tests.typed import check, commands, service_model
 from tests.userdata.topologies import preset
 from tools import redact
 from tools.document import generated, insert, stacks
+from topology import ports
 from topology.build import build_topology
+from topology.names import Account, password_parameter
 from topology.picture import draw
 from topology.settings import Settings
-from userdata.app.files import UNIT, environment
+from userdata.app.files import DATABASE, UNIT, environment
 from userdata.haproxy.files import configuration
 from userdata.render import bundle
 
@@ -242,3 +244,10 @@ def test_what_the_load_balancer_does_to_requests_is_documented():
     assert "headers within 10 s; then a pause of 30 s at most" in text
     assert "begins within 15 s; then a pause of 15 s at most" in text
     assert "an hour without a byte" in text
+
+
+def test_the_readers_password_is_where_the_restore_page_says():
+    text = (ROOT / "docs" / "restore.md").read_text(encoding="utf-8")
+    assert f"--name {password_parameter('dev', Account.APP_READER)} " in text
+    assert f"--user={Account.APP_READER.value} --password {DATABASE}\n" in text
+    assert f"portNumber={ports.MYSQL}," in text
