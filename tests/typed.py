@@ -54,6 +54,8 @@ def check(line: str) -> None:
         assert words[1] != "stack" or words[2].startswith("--") or words[2] in ("rm", "output"), line
         # Whichever stack happens to be selected is not the one that burns.
         assert "--stack" in words, line
+    elif words[0] == "amtool":
+        check_amtool(words[1:])
     elif words[0] == "export":
         assert re.fullmatch(r"AWS_REGION=[a-z0-9-]+", words[1]), line
     elif words[0] == "PYTHONPATH=/usr/local/lib/tripod":
@@ -73,6 +75,15 @@ def check_python(words: list[str]) -> None:
         command, arguments = command.commands[arguments[0]], arguments[1:]  # type: ignore[attr-defined]
     with suppress(click.exceptions.Exit):  # an option that says something and ends, such as --list
         command.make_context(name, arguments)
+
+
+def check_amtool(words: list[str]) -> None:
+    """A silence: of what, for how long, and the words that Alertmanager asks for (`amtool silence add --help`)."""
+    url, command, what, matcher, *options = words
+    assert re.fullmatch(r"--alertmanager\.url=http://[0-9.]+:9093", url), url
+    assert (command, what) == ("silence", "add")
+    assert re.fullmatch(r"(alertname|server)=\w+", matcher), matcher
+    assert {option.partition("=")[0] for option in options} == {"--duration", "--author", "--comment"}
 
 
 @cache

@@ -17,7 +17,7 @@ from operations.failures import describe, single_failures
 from operations.runbook.alarms import alarms
 from operations.runbook.drills import DRILL_ENTRIES, drills
 from operations.tables import markdown_table
-from topology import names
+from topology import names, ports
 from topology.model import Topology
 from topology.names import Edge, Log
 
@@ -224,6 +224,8 @@ def _context(topology: Topology) -> dict[str, object]:
         "databases": [server.name for server in topology.databases],
         "monitors": [server.name for server in topology.monitors],
         "server": topology.servers[-1].name,
+        "server_alarm": names.alarm(topology.stack, "SERVER", "instance"),
+        "alertmanager": f"http://{topology.monitors[0].address}:{ports.ALERTMANAGER}" if topology.monitors else "",
         "floating": topology.edge is Edge.FLOATING_EIP,
         "logs": {log.value: names.log_group(topology.stack, log) for log in Log},
         "parameters": names.parameter_prefix(topology.stack),

@@ -54,6 +54,7 @@ def test_every_command_can_be_typed(topology):
         "aws ec2 describe-instance-statuses",
         "aws ec2 stop-instances --instance INSTANCE",
         "tripod repair",
+        "amtool --alertmanager.url=http://10.20.0.10:9093 silence add alertname=HostDown",
         "pulumi undo --stack dev",
         "pulumi up",
         "pulumi stack remove --stack dev",
