@@ -125,6 +125,20 @@ def test_servers_have_alarms_by_their_type(instance_type):
     check_alarms(build(instanceType=instance_type))
 
 
+def test_a_certificate_of_ones_own_is_put_where_the_stack_reads_it():
+    tls = {"mode": "provided", "certificateParameter": "/example/tls/cert", "keyParameter": "/example/tls/key"}
+    typed = list(commands(entry(build(tls=tls), "certificate").text))
+    for line in typed:
+        check(line)
+    put = [line for line in typed if line.startswith("aws ssm put-parameter --overwrite ")]
+    named = [re.search(r"--type (\w+) --name (\S+)", line) for line in put]
+    assert [one.groups() for one in named if one] == [
+        ("String", tls["certificateParameter"]),
+        ("SecureString", tls["keyParameter"]),
+    ]
+    assert not any("put-parameter" in line for line in commands(entry(STACKS["dev"], "certificate").text))
+
+
 @settings(max_examples=10, deadline=None)
 @given(topologies())
 def test_any_stack_has_a_runbook(stack):
