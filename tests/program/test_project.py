@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import types
 import typing
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
 import yaml
+from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
 from tests.program.evaluation import STACKS
 from tests.program.plain_mocks import ROOT
+from topology.build import SUBNET_BITS
+from topology.checks import MOST_TAGS, SERVER_NAME, STACK_NAME
 from topology.problems import ConfigurationError
-from topology.settings import Settings
+from topology.settings import AlertSettings, BackupSettings, Settings
 from topology.stackfile import project_defaults
 
 PROJECT = yaml.safe_load((ROOT / "Pulumi.yaml").read_text())
@@ -45,6 +49,32 @@ def test_every_setting_is_declared_described_and_defaulted() -> None:
 def test_defaults_of_both_agree() -> None:
     declared = Settings.parse(project_defaults(ROOT))
     assert declared == Settings()
+
+
+def _bounds(section: type[BaseModel]) -> Iterator[str]:
+    for field in section.model_fields.values():
+        found = {name: getattr(one, name) for one in field.metadata for name in ("ge", "le") if hasattr(one, name)}
+        if found:
+            yield f"{found['ge']} to {found['le']}"
+
+
+def test_bounds_are_described() -> None:
+    described = {key: declared["description"] for key, declared in PROJECT["config"].items()}
+    texts = "\n".join(described.values())
+    # That of objectLockDays is another setting.
+    wanted = {*_bounds(Settings), *_bounds(AlertSettings), *_bounds(BackupSettings)} - {"0 to 3650"}
+    assert len(wanted) > 6
+    assert {bounds for bounds in wanted if bounds not in texts} == set()
+    assert all("8 to 16384" in described[key] for key in ("rootVolumeGib", "dataVolumeGib"))
+    assert f"at most {2**SUBNET_BITS}" in described["zones"]
+    readme = " ".join((ROOT / "README.md").read_text().split())
+    for shape, text in ((SERVER_NAME, described["servers"]), (STACK_NAME, readme)):
+        (longest,) = (
+            length for length in range(1, 64) if shape.match("a" * length) and not shape.match("a" * (length + 1))
+        )
+        assert f"1 to {longest} of a-z, 0-9 and -" in text
+    assert MOST_TAGS == 6
+    assert "at most six" in described["tags"]
 
 
 @pytest.mark.parametrize("key", sorted(FIELDS))
