@@ -82,7 +82,7 @@ def check_amtool(words: list[str]) -> None:
     url, command, what, matcher, *options = words
     assert re.fullmatch(r"--alertmanager\.url=http://[0-9.]+:9093", url), url
     assert (command, what) == ("silence", "add")
-    assert re.fullmatch(r"(alertname|server)=\w+", matcher), matcher
+    assert re.fullmatch(r"(alertname|server)=[\w-]+", matcher), matcher
     assert {option.partition("=")[0] for option in options} == {"--duration", "--author", "--comment"}
 
 
