@@ -51,11 +51,13 @@ def register(main: click.Group, open_stack: Open) -> None:
     @options.region
     @_server
     def show(stack: str, region: str | None, server: str | None) -> None:
-        """The backups, and how far the binary logs reach."""
+        """The newest 100 backups, how many there are, and how far the binary logs reach."""
         found = job("list", stack, region, server, 300)
         rows = [[one["id"], one["server"], one["at"], f"{one['size'] / 1e6:.1f} MB"] for one in found["backups"]]
         title = f"Backups of stack {stack}, timeline {found['timeline']}"
         console().print(terminal_table(title, ["backup", "made by", "at", "size"], rows))
+        if found["count"] > len(found["backups"]):
+            click.echo(f"These are the newest {len(found['backups'])} of {found['count']} backups.")
         click.echo(f"{found['logs']} binary logs, until {found['until'] or 'none yet'}.")
 
     @backup.command()
@@ -76,11 +78,9 @@ def register(main: click.Group, open_stack: Open) -> None:
     def drill(stack: str, region: str | None, server: str | None, timeout: float) -> None:
         """Restore the newest backup and its logs beside the database, and compare every table."""
         found = job("drill", stack, region, server, timeout)
-        tables = found["tables"].values()
         click.echo(
             f"Backup {found['backup']} and its logs were restored in {found['restore_seconds']:.0f} s: "
-            f"{len(tables)} tables, {sum(one['rows'] for one in tables)} rows, all as on {found['server']} "
-            f"at {found['gtids']}."
+            f"{found['tables']} tables, {found['rows']} rows, all as on {found['server']} at {found['gtids']}."
         )
 
     _register_restore(main, open_stack)

@@ -10,7 +10,7 @@ import shlex
 import uuid
 from typing import Any
 
-from operations.command import Runner
+from operations.command import STDOUT_LIMIT, CommandResult, Runner
 from operations.deadline import Deadline
 from operations.errors import TRANSIENT, CommandFailedError, OperationError
 from operations.fleet import FleetServer
@@ -41,13 +41,24 @@ def run_job(
 
     def ended() -> dict[str, Any] | None:
         try:
-            text = runner.run(server, look, _CALL_SECONDS).stdout
+            seen = runner.run(server, look, _CALL_SECONDS)
         except TRANSIENT as error:
             progress.report(server.name, f"cannot be asked how it goes, trying again: {error}")
             return None
-        active, _, rest = text.strip().partition("\n")
-        state: dict[str, Any] = json.loads(rest) if rest else {"done": False}
-        if not state["done"] and active in ("ActiveState=inactive", "ActiveState=failed"):
+        active, _, rest = seen.stdout.strip().partition("\n")
+        over = active in ("ActiveState=inactive", "ActiveState=failed")
+        try:
+            state: dict[str, Any] = json.loads(rest) if rest else {"done": False}
+        except json.JSONDecodeError as error:
+            damage = _damage(seen, error)
+            if over:
+                raise CommandFailedError(
+                    f"{server.name}: {name} has ended, but what it said cannot be read ({damage}); whether it was "
+                    f"done: journalctl -u {name}"
+                ) from error
+            progress.report(server.name, f"what it says cannot be read ({damage}), trying again")
+            return None
+        if not state["done"] and over:
             raise CommandFailedError(f"{server.name}: {name} ended without a word; see journalctl -u {name}")
         if rest:
             progress.report(server.name, str(state["step"]))
@@ -60,3 +71,7 @@ def run_job(
         raise OperationError(f"{server.name}: {state['error']}")
     result: dict[str, Any] = state["result"]
     return result
+
+
+def _damage(seen: CommandResult, error: json.JSONDecodeError) -> str:
+    return f"Systems Manager shows {STDOUT_LIMIT} characters, and it has more" if seen.truncated else str(error)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shlex
 
 import pytest
@@ -10,7 +11,7 @@ from click.testing import CliRunner
 
 from operations import cli
 from operations.backups import worker
-from operations.command import CommandResult
+from operations.command import STDOUT_LIMIT, CommandResult
 from operations.deadline import Deadline
 from operations.errors import (
     CommandFailedError,
@@ -29,6 +30,7 @@ RESULTS = {
     "now": {"id": "0001-2026", "size": 12_300_000, "gtids": GTIDS},
     "list": {
         "timeline": 1,
+        "count": 1,
         "logs": 7,
         "until": "2026-11-24 10:15:00",
         "backups": [{"id": "0001-2026", "server": "server-2", "at": "2026-11-24 02:00", "size": 12_300_000}],
@@ -39,7 +41,8 @@ RESULTS = {
         "restore_seconds": 12.4,
         "server": "server-2",
         "gtids": GTIDS,
-        "tables": {"app.entries": {"rows": 40}, "app.more": {"rows": 2}},
+        "tables": 2,
+        "rows": 42,
     },
     "flush": {"sent": 1, "complete_until": 77},
     "restore": {"directory": "/var/lib/tripod/backup/look", "text": "to the last transaction", "gtids": GTIDS},
@@ -111,6 +114,12 @@ def test_the_list_names_every_backup(invoke, jobs):
     assert "Backups of stack dev, timeline 1" in output
     assert "0001-2026" in output
     assert "12.3 MB" in output
+
+
+def test_the_list_says_what_it_leaves_out(invoke, hosts, jobs):
+    assert "of 1 backups" not in invoke("backup", "list").output
+    Jobs(hosts, {"list": {**RESULTS["list"], "count": 365}})
+    assert "These are the newest 1 of 365 backups." in invoke("backup", "list").output
 
 
 def test_a_server_can_be_named(invoke, jobs):
@@ -196,6 +205,35 @@ def test_a_job_that_ends_without_a_word_is_told(fleet, hosts, last):
     Jobs(hosts, {"now": last})
     with pytest.raises(CommandFailedError, match=r"server-2: tripod-job-now-[0-9a-f]{8} ended without a word"):
         run_job(hosts, fleet.server("server-2"), Progress(str), Deadline(30), "now")
+
+
+WHOLE = looked({"done": True, "result": {"text": "x" * STDOUT_LIMIT}})
+
+
+@pytest.mark.parametrize(
+    "last, why",
+    [(WHOLE[:STDOUT_LIMIT], "Systems Manager shows 24000 characters, and it has more"), (WHOLE[:90], "char")],
+    ids=["cut", "damaged"],
+)
+def test_what_a_job_said_and_cannot_be_read_is_one_message(invoke, hosts, last, why):
+    Jobs(hosts, {"now": last})
+    done = invoke("backup", "now")
+    assert done.exit_code == 1
+    assert isinstance(done.exception, SystemExit), "no traceback"
+    message = done.output.splitlines()[-1]
+    assert message.startswith("Error: server-2: tripod-job-now-")
+    assert "has ended, but what it said cannot be read" in message
+    assert why in message
+    assert re.search(r"journalctl -u tripod-job-now-[0-9a-f]{8}$", message)
+
+
+def test_what_cannot_be_read_of_a_job_that_runs_is_looked_at_again(fleet, hosts, clock):
+    results = {"now": looked({"done": False}, "active")[:40]}
+    Jobs(hosts, results)
+    clock.at.append((3, lambda: results.update(RESULTS)))
+    deadline, lines = Deadline(60, clock=clock, sleep=clock.sleep), []
+    assert run_job(hosts, fleet.server("server-2"), Progress(lines.append), deadline, "now") == RESULTS["now"]
+    assert any("what it says cannot be read" in line for line in lines)
 
 
 @pytest.mark.parametrize(

@@ -1,7 +1,9 @@
 """What is run of backups on a server: nightly, weekly, ship, flush, now, list, verify, drill, restore and its parts.
 
 `python3 -m host.backup_command COMMAND [--job FILE]`. With --job, what it is doing and how it ended are in that JSON
-file ({"step", "done", "error", "result"}), for `python -m operations`, which looks at it while the job runs.
+file ({"step", "done", "error", "result"}), for `python -m operations`, which looks at it while the job runs. What it
+looks through shows the first 24,000 characters of a file (Systems Manager, GetCommandInvocation,
+StandardOutputContent), so no result grows with the database or with what is in the bucket.
 """
 
 from __future__ import annotations
@@ -43,6 +45,11 @@ from .identity import PATH, Identity
 METRICS = Path("/var/lib/prometheus/node-exporter")
 VERIFIED = "tripod_last_verified_restore_timestamp_seconds"
 
+# Of a text in a job's file. JSON writes what is not ASCII six times as long, and the error at most is that.
+TEXT_LIMIT = 2_000
+# Of the list of backups. One takes less than 200 characters.
+LISTED = 100
+
 # A primary without a majority says nothing: what it holds more than the others was acknowledged to nobody.
 _PRIMARY = """
 SELECT 1 FROM performance_schema.replication_group_members AS me
@@ -61,14 +68,22 @@ class Job:
     def __init__(self, file: Path | None) -> None:
         self._file = file
 
-    def report(self, step: str, **more: Any) -> None:
-        """One step, or the end."""
-        log.info("%s", more.get("error") or step)
+    def report(self, step: str, *, done: bool = False, error: str | None = None, result: Any = None) -> None:
+        """One step, or the end. The file has the beginning of a long text; the journal has all."""
+        log.info("%s", error or step)
         if self._file:
+            said: dict[str, Any] = {"step": self._short(step), "done": done, "error": error and self._short(error)}
+            said["result"] = result and {key: self._short(value) for key, value in result.items()}
             self._file.parent.mkdir(parents=True, exist_ok=True)
             new = self._file.with_suffix(".new")
-            new.write_text(json.dumps({"step": step, "done": False, "error": None, "result": None, **more}))
+            new.write_text(json.dumps(said))
             new.replace(self._file)
+
+    def _short(self, value: Any) -> Any:
+        if not (isinstance(value, str) and len(value) > TEXT_LIMIT and self._file):
+            return value
+        # The file is called as its unit is.
+        return f"{value[:TEXT_LIMIT]}... (all {len(value)} characters: journalctl -u {self._file.stem})"
 
 
 def metric(name: str, value: float, directory: Path = METRICS) -> None:
@@ -112,14 +127,21 @@ def _ship(store: Store, database: Database) -> None:
 
 
 def _list(store: Store) -> dict[str, Any]:
+    """The newest LISTED backups, oldest first, and how many there are (`count`)."""
     timeline = store.timeline()
-    found = [
-        {"id": one.id, "server": one.server, "at": moment_text(one.copied), "size": one.stored.size}
-        for one in backup.find(store, timeline)
-    ]
+    backups = backup.find(store, timeline)
     index = BinlogIndex(store, timeline, since=math.inf)
     last = max((one.last for one in index.each()), default=None)
-    return {"timeline": timeline, "backups": found, "logs": index.count, "until": moment_text(last) if last else None}
+    return {
+        "timeline": timeline,
+        "count": len(backups),
+        "backups": [
+            {"id": one.id, "server": one.server, "at": moment_text(one.copied), "size": one.stored.size}
+            for one in backups[-LISTED:]
+        ],
+        "logs": index.count,
+        "until": moment_text(last) if last else None,
+    }
 
 
 def verify(store: Store, job: Job) -> dict[str, Any]:
@@ -199,9 +221,12 @@ def _flush(store: Store, database: Database) -> dict[str, Any]:
 
 
 def _drill(store: Store, database: Database, job: Job) -> dict[str, Any]:
+    """What the evidence says, with the number of `tables` and of their `rows`."""
     done = backup_drill.drill(store, database, job.report)
     metric(VERIFIED, done["ended"])
-    return done
+    # Every table is in the evidence, in the bucket.
+    tables = done["tables"].values()
+    return {**done, "tables": len(tables), "rows": sum(table["rows"] for table in tables)}
 
 
 def _weekly(store: Store, database: Database, job: Job) -> dict[str, Any]:
