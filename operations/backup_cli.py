@@ -91,7 +91,14 @@ def _register_restore(main: click.Group, open_stack: Open) -> None:
     @options.stack
     @options.region
     @_server
-    @_timeout
+    @click.option(
+        "--timeout",
+        type=click.FloatRange(min=1),
+        default=21600,
+        show_default=True,
+        metavar="SECONDS",
+        help="Deadline of the copy; with --confirm, what follows it has as long again.",
+    )
     @click.option(
         "--to",
         metavar="TIME",

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from typing import Any
 
 from operations.command import Runner
@@ -59,12 +61,31 @@ def flush(runner: Runner, fleet: Fleet, progress: Progress, deadline: Deadline) 
         return max(pool.map(one, running), default=0)
 
 
-def _each(runner: Runner, servers: list[FleetServer], progress: Progress, deadline: Deadline, command: str) -> None:
-    """The same on all at once. Raises OperationError when it failed on one, after all have ended."""
-    with ThreadPoolExecutor(max_workers=max(1, len(servers))) as pool:
-        jobs = [pool.submit(run_job, runner, server, progress, deadline, command) for server in servers]
-    for job in jobs:
-        job.result()
+@dataclass(frozen=True)
+class _Step:
+    """A job of a restore after the copy, on `servers` at once. `what` says what it does, with {} for their names."""
+
+    what: str
+    servers: Sequence[FleetServer]
+    words: tuple[str, ...]
+
+    def run(self, runner: Runner, progress: Progress, deadline: Deadline) -> dict[str, OperationError]:
+        """Why it was not done, by server. All have ended then, or the time is up."""
+
+        def one(server: FleetServer) -> OperationError | None:
+            try:
+                run_job(runner, server, progress, deadline, *self.words)
+            except OperationError as error:
+                return error
+            return None
+
+        with ThreadPoolExecutor(max_workers=max(1, len(self.servers))) as pool:
+            failed = dict(zip([server.name for server in self.servers], pool.map(one, self.servers), strict=True))
+        return {name: error for name, error in failed.items() if error is not None}
+
+    def said(self, names: Sequence[str] = ()) -> str:
+        """What it does, on these servers only; on all by default."""
+        return self.what.format(", ".join(names or [server.name for server in self.servers]))
 
 
 def restore_copy(
@@ -114,7 +135,8 @@ def restore_stack(
     The restore is made and checked beside the running database first: when it fails, nothing has been touched.
     The result has three more keys: `writable_after` and `whole_after`, seconds since the beginning, and `replicas`,
     what became of the read replicas (`renew_read_replicas`). Raises OperationError; whatever it broke at, it can be
-    repeated.
+    repeated. What follows the copy has as long as `deadline` once more: a copy that takes hours must leave it time, for
+    the site is down from then on.
     """
     name = "stack"
     others = [server for server in fleet.with_role(Role.DATABASE) if server != chosen]
@@ -125,11 +147,24 @@ def restore_stack(
             f"start it and repeat this command."
         )
     restored = restore_copy(runner, fleet, progress, deadline, chosen, name, words, gentle=False)
+    after = deadline.anew()
     # All stop before one has new data: nobody may lead, or join, in between.
-    _each(runner, others, progress, deadline, "discard")
-    run_job(runner, chosen, progress, deadline, "install", "--name", name)
-    run_job(runner, chosen, progress, deadline, "lead")
-    _each(runner, others, progress, deadline, "start")
+    steps = [
+        _Step("stop {} and put aside what is there", others, ("discard",)),
+        _Step("put the restored data in their place on {}", [chosen], ("install", "--name", name)),
+        _Step("have {} begin the group", [chosen], ("lead",)),
+        _Step("start {}, to clone it", others, ("start",)),
+    ]
+    steps = [step for step in steps if step.servers]
+    for number, step in enumerate(steps):
+        failed = step.run(runner, progress, after)
+        if failed:
+            left = [step.said([*failed]), *(later.said() for later in steps[number + 1 :]), *_last_steps(fleet)]
+            raise OperationError(
+                f"{'; '.join(map(str, failed.values()))}. A copy is restored, but not the stack, and the site may be "
+                f"down. Left out: {'; '.join(left)}. When no job of it goes on any more, give the command again (if it "
+                f"says that /var/lib/tripod/backup/{name} exists on {chosen.name}, remove that)."
+            ) from next(iter(failed.values()))
 
     def whole() -> bool | None:
         try:
@@ -144,16 +179,38 @@ def restore_stack(
         progress.report("group", "; ".join(problems) or "whole")
         return None if problems or len(writers) != 1 else True
 
-    if deadline.poll(whole, _POLL_SECONDS) is None:
-        raise OperationError("The data are restored, but the group is not whole yet: see status.")
+    if after.poll(whole, _POLL_SECONDS) is None:
+        standing = progress.standing("group")
+        followers = [server.name for server in fleet.with_role(Role.READ_REPLICA)]
+        raise OperationError(
+            f"The data are restored, but the group is not whole yet ({standing[0] if standing else 'not seen'}). "
+            f"Left out: {'; '.join(_last_steps(fleet))}. When status says that it is whole, do the rest: "
+            f"{_rest(fleet, followers)}. Or give the command again; after a restore to a moment, what was written "
+            f"since is lost then."
+        )
     restored["whole_after"] = deadline.elapsed
-    restored["replicas"] = renew_read_replicas(runner, fleet, progress, deadline)
+    restored["replicas"] = renew_read_replicas(runner, fleet, progress, after)
     try:
-        run_job(runner, worker(runner, fleet), progress, deadline, "now")
+        run_job(runner, worker(runner, fleet), progress, after, "now")
     except OperationError as error:
+        old = {name: reason for name, reason in restored["replicas"].items() if reason}
+        also = "".join(f" {name}, a read replica, was not emptied ({reason})." for name, reason in old.items())
         raise OperationError(
             f"The data are restored and all members are ONLINE, but no backup was made since ({error}). Until there is "
-            f"one, a restore has to begin from a backup of before and replay more. Make one: "
-            f".venv/bin/python -m operations backup now --stack {fleet.stack}"
+            f"one, a restore has to begin from a backup of before and replay more.{also} Do the rest: "
+            f"{_rest(fleet, [*old])}"
         ) from error
     return restored
+
+
+def _last_steps(fleet: Fleet) -> list[str]:
+    """What is left when the members have their data."""
+    followers = ", ".join(server.name for server in fleet.with_role(Role.READ_REPLICA))
+    return [*([f"empty the read replicas ({followers})"] if followers else []), "make a new backup"]
+
+
+def _rest(fleet: Fleet, followers: Sequence[str]) -> str:
+    """The commands for that. `followers` are the read replicas that still have the data of before."""
+    command = ".venv/bin/python -m operations"
+    emptied = f", and for {', '.join(followers)}: {command} runbook --stack {fleet.stack} replica-behind"
+    return f"{command} backup now --stack {fleet.stack}{emptied if followers else ''}"

@@ -41,6 +41,10 @@ class Deadline:
         """A deadline of `seconds` from now that does not outlast this one."""
         return Deadline(min(seconds, self.remaining), self.clock, self.sleep)
 
+    def anew(self) -> Deadline:
+        """A deadline of the same length that begins now."""
+        return Deadline(self.seconds, self.clock, self.sleep)
+
     def poll(self, probe: Callable[[], T | None], interval: float) -> T | None:
         """The first result of `probe` that is not None; None when the time is up. It is tried at least once."""
         while True:

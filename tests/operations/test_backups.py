@@ -48,6 +48,27 @@ class Servers:
         return CommandResult(server.name, 0, "ActiveState=inactive\n" + json.dumps(state), "")
 
 
+class Slow(Servers):
+    """Jobs of these commands, or of these commands on one server, take so many seconds of the clock."""
+
+    def __init__(
+        self, results: dict[tuple[str, str], object], clock: Clock, seconds: dict[str | tuple[str, str], float]
+    ) -> None:
+        super().__init__(results)
+        self._clock, self._seconds = clock, seconds
+        self._began: dict[str, float] = {}
+
+    def run(self, server: FleetServer, command: str, seconds: float) -> CommandResult:
+        if command.startswith("systemd-run"):
+            self._began[server.name] = self._clock()
+            return super().run(server, command, seconds)
+        job = self._jobs[server.name]
+        takes = self._seconds.get((job, server.name), self._seconds.get(job, 0))
+        if self._clock() < self._began[server.name] + takes:
+            return CommandResult(server.name, 0, "ActiveState=active\n", "")
+        return super().run(server, command, seconds)
+
+
 @pytest.fixture
 def said() -> list[str]:
     return []
@@ -143,6 +164,70 @@ def test_the_database_is_writable_when_one_member_takes_writes(
     assert done["whole_after"] == pytest.approx(90, abs=1)
 
 
+def test_a_copy_that_takes_most_of_the_time_leaves_as_much_for_what_follows(
+    restoring: SimpleNamespace, progress: Progress, clock: Clock
+):
+    """Its own time is for the copy: from then on members are stopped, and must be started again."""
+    servers = Slow(restoring.results, clock, {"restore": 590, "discard": 60, "start": 60})
+    deadline = Deadline(600, clock, clock.sleep)
+    done = restore_stack(servers, FLEET, progress, deadline, FLEET.server("db-1"), ())
+    assert done["writable_after"] >= 710, "since the command was given"
+    assert done["replicas"] == {"copy-1": ""}
+    assert servers.commands[-1] == ("db-2", ["now"])
+
+
+@pytest.mark.parametrize(
+    "command, name, left",
+    [
+        ("discard", "db-3", "stop db-3 and put aside what is there; put the restored data in their place on db-1; "),
+        (
+            "install",
+            "db-1",
+            "put the restored data in their place on db-1; have db-1 begin the group; start db-2, db-3, ",
+        ),
+        ("lead", "db-1", "have db-1 begin the group; start db-2, db-3, to clone it; "),
+        ("start", "db-2", "start db-2, to clone it; "),
+    ],
+)
+def test_a_step_that_is_too_late_says_what_is_left_out(
+    restoring: SimpleNamespace, progress: Progress, clock: Clock, command: str, name: str, left: str
+):
+    servers = Slow(restoring.results, clock, {(command, name): 1000})
+    with pytest.raises(OperationError) as caught:
+        restore_stack(servers, FLEET, progress, Deadline(600, clock, clock.sleep), FLEET.server("db-1"), ())
+    message = str(caught.value)
+    assert message.startswith(f"{name}: tripod-job-{command}-")
+    assert "has not ended; it goes on there, see journalctl" in message
+    assert f"Left out: {left}" in message
+    assert (
+        "to clone it; empty the read replicas (copy-1); make a new backup. When no job of it goes on any more, give "
+        "the command again"
+    ) in message
+    assert "/var/lib/tripod/backup/stack exists on db-1" in message
+
+
+def test_all_members_that_failed_are_named(restoring: SimpleNamespace, progress: Progress):
+    restoring.results |= {("db-2", "discard"): "No space left on device", ("db-3", "discard"): "Read-only file system"}
+    with pytest.raises(
+        OperationError,
+        match=r"db-2: No space.*; db-3: Read-only.*Left out: stop db-2, db-3 and.*give the command again",
+    ):
+        restore_stack(Servers(restoring.results), FLEET, progress, Deadline(60), FLEET.server("db-1"), ())
+
+
+def test_a_group_that_is_not_whole_in_time_says_why_and_what_is_left_out(
+    restoring: SimpleNamespace, progress: Progress, clock: Clock
+):
+    restoring.problems = ["db-2: its database is RECOVERING, not ONLINE"]
+    deadline = Deadline(600, clock, clock.sleep)
+    with pytest.raises(
+        OperationError,
+        match=r"not whole yet \(db-2: its database is RECOVERING.*Left out: empty the read replicas \(copy-1\); make a "
+        r"new backup\..*backup now --stack dev, and for copy-1: .*runbook --stack dev replica-behind\. Or give the",
+    ):
+        restore_stack(Servers(restoring.results), FLEET, progress, deadline, FLEET.server("db-1"), ())
+
+
 def test_the_group_is_looked_for_again_while_aws_is_away(restoring: SimpleNamespace, progress: Progress, clock: Clock):
     def away() -> None:
         raise EndpointError("The AWS endpoint for ssm:SendCommand cannot be reached")
@@ -178,3 +263,11 @@ def test_a_read_replica_that_is_off_is_not_waited_for(progress: Progress):
     fleet = Fleet("dev", (server("db-1"), off))
     assert renew_read_replicas(Servers({}), fleet, progress, Deadline(60)) == {"copy-1": "it is stopped"}
     assert renew_read_replicas(Servers({}), Fleet("dev", (server("db-1"),)), progress, Deadline(60)) == {}
+
+
+def test_a_restore_without_its_backup_names_the_read_replicas_too(restoring: SimpleNamespace, progress: Progress):
+    restoring.results |= {("copy-1", "discard"): "No space left on device", ("db-2", "now"): "no room"}
+    with pytest.raises(
+        OperationError, match=r"copy-1, a read replica, was not emptied \(copy-1: No space.*for copy-1: "
+    ):
+        restore_stack(Servers(restoring.results), FLEET, progress, Deadline(60), FLEET.server("db-1"), ())

@@ -32,6 +32,14 @@ def test_a_part_does_not_outlast_the_whole(clock):
     assert whole.within(1).seconds == 1
 
 
+def test_one_made_anew_is_as_long_and_begins_now(clock):
+    first = Deadline(10, clock, clock.sleep)
+    clock.sleep(9)
+    again = first.anew()
+    clock.sleep(9)
+    assert (again.remaining, first.elapsed) == (1, 18)
+
+
 def test_only_news_is_printed(clock):
     lines = []
     progress = Progress(lines.append, clock)
