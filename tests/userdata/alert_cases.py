@@ -20,6 +20,7 @@ SIZE = 'node_filesystem_size_bytes{server="server-1", mountpoint="%s", fstype="e
 DRILLED = "tripod_last_verified_restore_timestamp_seconds"
 MEMORY = 'node_memory_Mem%s_bytes{server="server-1"}'
 NODE = 'up{job="node", server="server-1"}'
+SHIPPED = 'tripod_last_binlog_shipped_timestamp_seconds{server="server-%d"}'
 GIB = 2**30
 
 Series = dict[str, str]
@@ -101,6 +102,10 @@ CASES: dict[str, tuple[Series, Series]] = {
     "BinlogShippingBehind": (
         age("tripod_last_binlog_shipped_timestamp_seconds", flat(-600)),
         age("tripod_last_binlog_shipped_timestamp_seconds", "0+10x250"),
+    ),
+    "MemberShipsNoBinlogs": (
+        {ONLINE: flat(1), SHIPPED % 2: flat(-600), SHIPPED % 3: "0+10x250"},
+        {ONLINE: flat(1), SHIPPED % 2: "0+10x250", SHIPPED % 3: flat(-600)},
     ),
     "RestoreDrillTooOld": (
         age(DRILLED, flat(-9 * DAY)),
@@ -207,5 +212,19 @@ MORE: tuple[tuple[str, str, Series, bool], ...] = (
     ),
     # tripod-group refuses to let it join, and waits for a person: its role check answers, and says OFFLINE.
     ("GroupMemberDown", "a member is refused", {ANSWERS: flat(1), ONLINE: flat(0)}, True),
+    ("MemberShipsNoBinlogs", "a member never shipped any", {ONLINE: flat(1), SHIPPED % 3: "0+10x250"}, True),
+    ("MemberShipsNoBinlogs", "it is not ONLINE", {ONLINE: flat(0), SHIPPED % 2: flat(-600)}, False),
+    (
+        "MemberShipsNoBinlogs",
+        "a member comes back, and ships what it wrote before",
+        {ONLINE: "0x60 1x190", SHIPPED % 2: "-600x90 910+10x160"},
+        False,
+    ),
+    (
+        "BinlogShippingBehind",
+        "one of two ships",
+        {SHIPPED % 2: flat(-600), SHIPPED % 3: "0+10x250"},
+        False,
+    ),
     ("RestoreDrillMissing", "the first drill comes on the last day", age(DRILLED, "_x2600 1x400"), False),
 )

@@ -99,11 +99,22 @@ DATA_ALERTS = (
     ),
     Alert(
         "BinlogShippingBehind",
-        "warning",
+        "critical",
         f"time() - max(tripod_last_binlog_shipped_timestamp_seconds) > {BINLOG_SECONDS}",
         60,
-        "No binary log was shipped for {{ $value | humanizeDuration }}.",
+        "No server has shipped a binary log for {{ $value | humanizeDuration }}.",
         "Nothing now; what was written since is in no backup.",
+    ),
+    # Each member ships its own log of everything: what one object lacks, another server's has. A member that has never
+    # shipped has no time stamp, and counts, too. One that comes back is given the time to ship what it wrote before.
+    Alert(
+        "MemberShipsNoBinlogs",
+        "warning",
+        "tripod_database_online == 1 unless on (server) "
+        f"time() - tripod_last_binlog_shipped_timestamp_seconds <= {BINLOG_SECONDS}",
+        600,
+        "{{ $labels.server }} is ONLINE in its group, but ships no binary logs.",
+        "Nothing while another server ships; a lost or damaged object may then be a gap, which no restore crosses.",
     ),
     Alert(
         "BinlogShippingMissing",

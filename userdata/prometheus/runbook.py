@@ -41,6 +41,7 @@ SECTIONS = {
         "BackupMissing",
         "BinlogShippingBehind",
         "BinlogShippingMissing",
+        "MemberShipsNoBinlogs",
         "RestoreDrillTooOld",
         "RestoreDrillMissing",
     ),
