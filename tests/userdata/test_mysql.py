@@ -17,7 +17,15 @@ from topology.names import Account
 from userdata import paths
 from userdata.host.accounts import ACCOUNTS, LOCAL_ACCOUNTS, statements
 from userdata.host.database import Database
-from userdata.mysql.files import CONFIGURATION, DATABASE_FACTS, INITIALISE, TLS, files
+from userdata.mysql.files import (
+    CONFIGURATION,
+    CONNECTIONS_EACH,
+    DATABASE_FACTS,
+    INITIALISE,
+    TLS,
+    files,
+    max_connections,
+)
 from userdata.render import bundle
 
 DROP_IN = f"{paths.SYSTEMD}/mysql.service.d/tripod.conf"
@@ -89,6 +97,31 @@ def test_partitions_are_decided_explicitly(mysqld):
     assert mysqld["group_replication_consistency"] == "BEFORE_ON_PRIMARY_FAILOVER"
 
 
+@pytest.mark.parametrize("apps", range(1, 101))
+def test_every_application_server_can_have_its_connections(apps):
+    found = max_connections(apps)
+    if apps <= 37:
+        assert apps * CONNECTIONS_EACH + 30 <= found, "and some are left for MySQL's own"
+    # LimitNOFILE of the packages' mysql.service; MySQL manual, "open_files_limit".
+    assert max(10 + found + 2 * 1000, 5 * found) <= 10_000
+
+
+def test_one_more_application_server_seldom_restarts_mysql():
+    """A server's configuration is another one only past a step."""
+    found = [max_connections(apps) for apps in range(1, 101)]
+    assert sorted(set(found)) == sorted(set(found), key=found.index) == [151, 512, 1536]
+
+    def stack(apps):
+        first = {"name": "server-1", "roles": ["load_balancer", "app", "database"]}
+        more = [{"name": f"app-{number}", "roles": ["app"]} for number in range(2, apps + 1)]
+        return build(servers=[first, *more], edge="eip")
+
+    three, four, twelve = (texts(stack(apps), "server-1")[CONFIGURATION] for apps in (3, 4, 12))
+    assert "max_connections = 151" in three
+    assert "max_connections = 512" in four
+    assert four == twelve
+
+
 def test_plugins(mysqld):
     assert mysqld["plugin_load_add"] == "mysql_clone.so,group_replication.so"
     assert mysqld["mysqlx"] == "OFF"
@@ -133,8 +166,8 @@ def test_members_differ_and_know_each_other(topology):
 
 def test_growing_a_group_restarts_no_member():
     def stack(count):
-        roles = ["load_balancer", "app", "database"]
-        servers = [{"name": f"server-{n}", "roles": roles if n == 1 else roles[1:]} for n in range(1, count + 1)]
+        roles = {1: ["load_balancer", "app", "database"], 2: ["app", "database"], 3: ["app", "database"]}
+        servers = [{"name": f"server-{n}", "roles": roles.get(n, ["database"])} for n in range(1, count + 1)]
         return build(servers=servers, edge="eip")
 
     small, large = texts(stack(3), "server-2"), texts(stack(5), "server-2")

@@ -31,6 +31,15 @@ MINORITY_SECONDS = 5
 # (host/database_memory.py).
 BUFFER_POOL_MIB = 1024
 
+# What one application server may have open on one MySQL server: the sample application's 8 connections that write and
+# its 32 that read (app/entries.py, 32 threads), which all lead to one server when no other can be read from.
+CONNECTIONS_EACH = 40
+# (application servers up to which, max_connections): a new value restarts MySQL, so one more application server must
+# seldom bring one. What is over is for MySQL's own: members that recover, read replicas, exporter, checks, backups,
+# people. 3 * 40 = 120 leave 31, 12 * 40 = 480 leave 32, and 37 * 40 = 1480 leave 56. It ends there: mysqld asks for 5
+# file descriptors a connection (MySQL manual, "open_files_limit"), 7680, and the package's mysql.service has 10000.
+MAX_CONNECTIONS = ((3, 151), (12, 512), (37, 1536))
+
 # How long a member may be away and still catch up from the others' binary logs instead of a full clone.
 BINLOG_DAYS = 3
 
@@ -108,7 +117,13 @@ def _values(topology: Topology, server: Server) -> dict[str, Any]:
         "binlog_days": BINLOG_DAYS,
         "minority_seconds": MINORITY_SECONDS,
         "buffer_pool_mib": BUFFER_POOL_MIB,
+        "max_connections": max_connections(len(topology.apps)),
     }
+
+
+def max_connections(apps: int) -> int:
+    """What a MySQL server takes with so many application servers. Past the last step it is no more for more of them."""
+    return next((number for most, number in MAX_CONNECTIONS if apps <= most), MAX_CONNECTIONS[-1][1])
 
 
 def _secrets(stack: str, server: Server) -> tuple[Secret, ...]:
