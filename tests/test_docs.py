@@ -13,12 +13,14 @@ from xml.etree import ElementTree
 import pytest
 from botocore import xform_name
 
+from components.backups import OLD_VERSIONS_DAYS
 from tests.typed import check, commands, service_model
 from tests.userdata.topologies import preset
 from tools import redact
 from tools.document import generated, insert, stacks
 from topology import ports
 from topology.build import build_topology
+from topology.model import Backup
 from topology.names import Account, password_parameter
 from topology.picture import draw
 from topology.settings import Settings
@@ -251,3 +253,10 @@ def test_the_readers_password_is_where_the_restore_page_says():
     assert f"--name {password_parameter('dev', Account.APP_READER)} " in text
     assert f"--user={Account.APP_READER.value} --password {DATABASE}\n" in text
     assert f"portNumber={ports.MYSQL}," in text
+
+
+def test_what_backups_cost_counts_expired_ones_too():
+    """What expires in a versioned bucket stays as an old version (Amazon S3 user guide, "Expiring objects")."""
+    text = " ".join((ROOT / "docs" / "deploy.md").read_text(encoding="utf-8").split())
+    kept, old = Backup().keep_days, OLD_VERSIONS_DAYS
+    assert f"as much as {kept + old} days of them are: `keepDays` ({kept}), and {old} days more as old versions" in text
