@@ -17,8 +17,8 @@ ROOT = Path(__file__).parent.parent
 PACKAGES = ("topology", "userdata", "components", "rehearsal", "operations")
 STACKS = sorted(path.name.split(".")[1] for path in ROOT.glob("Pulumi.*.yaml"))
 
-# What the distribution of a server brings beside Python itself (userdata installs these packages).
-ON_SERVERS = {"boto3", "botocore", "pymysql"}
+# What the distribution of a server brings beside Python itself (userdata installs these; urllib3 comes with botocore).
+ON_SERVERS = {"boto3", "botocore", "urllib3", "pymysql"}
 ON_APPLICATION_SERVERS = {"app", "flask", "werkzeug", "pymysql", "gunicorn", "jinja2", "markupsafe"}
 
 

@@ -95,7 +95,7 @@ def restore(
 
 
 def _unpack(store: Store, stored: Stored, then: Sequence[str], out: Path | None = None) -> None:
-    """Download, decompress, and give to `then` or write to `out`; the digest is checked at the end."""
+    """Download, decompress, and give to `then` or write to `out`; a part is used when its digest was found right."""
     with (
         subprocess.Popen(["zstd", "--quiet", "-d", "--stdout"], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as swell,
         subprocess.Popen(list(then), stdin=swell.stdout, stdout=out.open("wb") if out else None) as taking,

@@ -16,23 +16,33 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
+import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from dataclasses import dataclass
 from typing import IO, Any
 
-from botocore.exceptions import BotoCoreError, ClientError
+from botocore.exceptions import BotoCoreError, ClientError, ResponseStreamingError
+from urllib3.exceptions import HTTPError
 
 from .identity import Identity
 
 # A multipart upload has at most 10,000 parts (S3 user guide): 640 GB.
 PART_BYTES = 64 * 1024 * 1024
+# What is handed on of a part at once.
+BLOCK_BYTES = 1024 * 1024
+# Seconds before a part is asked for again that broke off: S3 may be away for a minute in the hours of a large backup.
+PAUSES = (1.0, 5.0, 20.0, 60.0)
 # At once; botocore keeps ten connections.
 READERS = 8
 READ_AHEAD = 1000
 FIRST_TIMELINE = 1
 
 StoreError = (BotoCoreError, ClientError)
+
+log = logging.getLogger("tripod-backup")
 
 
 class BackupError(RuntimeError):
@@ -47,15 +57,25 @@ class Stored:
     size: int
     sha256: str
     parts: tuple[str, ...]
+    part_bytes: int = PART_BYTES
+    """Size of each part but the last, which has what is left."""
 
     def to_json(self) -> dict[str, Any]:
         """As manifests hold it."""
-        return {"key": self.key, "size": self.size, "sha256": self.sha256, "parts": list(self.parts)}
+        return {
+            "key": self.key,
+            "size": self.size,
+            "sha256": self.sha256,
+            "parts": list(self.parts),
+            "part_bytes": self.part_bytes,
+        }
 
     @classmethod
     def from_json(cls, raw: dict[str, Any]) -> Stored:
         """The reverse of to_json. KeyError when a field is missing."""
-        return cls(raw["key"], int(raw["size"]), raw["sha256"], tuple(raw["parts"]))
+        # What was uploaded before parts had several sizes does not say which.
+        part_bytes = int(raw.get("part_bytes", PART_BYTES))
+        return cls(raw["key"], int(raw["size"]), raw["sha256"], tuple(raw["parts"]), part_bytes)
 
 
 def bucket_of(identity: Identity) -> str:
@@ -163,27 +183,78 @@ class Store:
         except BaseException:
             self._s3.abort_multipart_upload(Bucket=self.bucket, Key=key, UploadId=upload)
             raise
-        return Stored(key, size, whole.hexdigest(), tuple(digests))
+        return Stored(key, size, whole.hexdigest(), tuple(digests), self._part_bytes)
 
     def download(self, stored: Stored) -> Iterator[bytes]:
-        """The object's content. BackupError when it is missing or, at its end, when it is not what was uploaded."""
-        address = f"s3://{self.bucket}/{stored.key}"
-        try:
-            body = self._s3.get_object(Bucket=self.bucket, Key=stored.key)["Body"]
-        except ClientError as error:
-            if error.response["Error"]["Code"] in ("NoSuchKey", "404"):
-                raise BackupError(f"{address} is missing") from error
-            raise
+        """The object's content in small blocks, those of a part when its digest was found right.
+
+        A part is in memory while it is handed on. Raises BackupError when the object is missing or is not what was
+        uploaded; when a part broke off at each of five tries, what reading raised at the last: botocore's errors or
+        OSError.
+        """
         whole, size = hashlib.sha256(), 0
-        for block in body.iter_chunks(1024 * 1024):
-            whole.update(block)
-            size += len(block)
-            yield block
+        for number in range(len(stored.parts)):
+            part = self._part(stored, number)
+            whole.update(part)
+            size += len(part)
+            for begin in range(0, len(part), BLOCK_BYTES):
+                yield part[begin : begin + BLOCK_BYTES]
+            del part  # or it would stay while the next one comes
         if size != stored.size or whole.hexdigest() != stored.sha256:
             raise BackupError(
-                f"{address} is corrupt: {size} bytes with SHA-256 {whole.hexdigest()}, "
+                f"{self._address(stored)} is corrupt: {size} bytes with SHA-256 {whole.hexdigest()}, "
                 f"its manifest says {stored.size} bytes with {stored.sha256}"
             )
+
+    def _address(self, stored: Stored) -> str:
+        return f"s3://{self.bucket}/{stored.key}"
+
+    def _part(self, stored: Stored, number: int) -> bytes:
+        """One part with the right digest, from as many tries as that takes; of two with a wrong one it is corrupt."""
+        pauses, wrong = iter(PAUSES), False
+        while True:
+            try:
+                part = self._read_part(stored, number)
+            # botocore's own tries end where the content begins: reading that raises (botocore.response.StreamingBody).
+            except (BotoCoreError, OSError) as error:
+                trouble, pause = str(error), next(pauses, None)
+                if pause is None:
+                    raise
+            else:
+                found, pause = hashlib.sha256(part).hexdigest(), next(pauses, None)
+                if found == stored.parts[number]:
+                    return part
+                trouble = f"it has SHA-256 {found}, its manifest says {stored.parts[number]}"
+                if wrong or pause is None:
+                    raise BackupError(f"{self._address(stored)} is corrupt: of part {number + 1}, {trouble}")
+                wrong = True
+            which = f"{stored.key}, part {number + 1} of {len(stored.parts)}"
+            log.warning("%s is read again in %g s: %s", which, pause, trouble)
+            time.sleep(pause)
+
+    def _read_part(self, stored: Stored, number: int) -> bytes:
+        start = number * stored.part_bytes
+        length = min(stored.part_bytes, stored.size - start)
+        # By its place and not by PartNumber: an older version that was put back is one piece, with the same content.
+        # The last one has no end, so that an object which goes on is noticed.
+        end = start + length - 1 if number + 1 < len(stored.parts) else ""
+        # An empty object has no range at all (S3 answers InvalidRange).
+        place = {"Range": f"bytes={start}-{end}"} if len(stored.parts) > 1 else {}
+        try:
+            answer = self._s3.get_object(Bucket=self.bucket, Key=stored.key, **place)
+            with closing(answer["Body"]) as body:
+                # Something else may be larger than the memory.
+                if answer["ContentLength"] == length:
+                    return bytes(body.read())
+        except ClientError as error:
+            code = error.response["Error"]["Code"]
+            if code in ("NoSuchKey", "404"):
+                raise BackupError(f"{self._address(stored)} is missing") from error
+            if code != "InvalidRange":
+                raise
+        except HTTPError as error:  # botocore lets some of urllib3's through
+            raise ResponseStreamingError(error=error) from error
+        raise BackupError(f"{self._address(stored)} is corrupt: its manifest says that it has {stored.size} bytes")
 
 
 def _fill(stream: IO[bytes], size: int) -> bytes:
