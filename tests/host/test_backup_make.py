@@ -143,3 +143,11 @@ def test_a_restored_copy_has_the_passwords_of_today_and_the_history_that_was_ask
     with pytest.raises(BackupError, match=r"the copy holds .*:1-5 since"):
         backup_command.run(options, store, HERE, backup_command.Job(None))
     assert copy.removed
+
+
+def test_a_backup_asks_for_room_for_a_clone(member: SimpleNamespace, store: Store, monkeypatch: pytest.MonkeyPatch):
+    asked: list[tuple[str, int]] = []
+    monkeypatch.setattr(backup_mysqld, "clone_size", lambda data: len(str(data)))
+    monkeypatch.setattr(backup_mysqld, "make", lambda *words: asked.append(words) or member.scratch)
+    backup.make(store, HERE, lambda _: None)
+    assert [needed for _, needed in asked] == [len("/var/lib/mysql")]

@@ -42,3 +42,23 @@ def test_it_flushes_at_its_end_and_not_at_each_transaction(tmp_path: Path, monke
     assert "--innodb-flush-log-at-trx-commit=0" in mysqld.command
     assert not [word for word in mysqld.command if "fast-shutdown" in word]
     assert mysqld.told == ["SIGTERM", "waited"]
+
+
+def test_what_a_clone_needs_is_without_binary_and_relay_logs(tmp_path: Path):
+    """A member keeps days of them. What is restored has none, and counts all."""
+    (tmp_path / "app").mkdir()
+    sizes = {"ibdata1": 100, "app/entries.ibd": 30, "binlog.000001": 7000, "binlog.000002": 7000, "auto.cnf": 1}
+    sizes |= {"relay-group_replication_applier.000004": 7000, "relay.000001": 7000, "binlog.000009": 5}
+    for name, size in sizes.items():
+        (tmp_path / name).write_bytes(bytes(size))
+    assert backup_mysqld.clone_size(tmp_path) == backup_mysqld.size(tmp_path) == sum(sizes.values())
+    indexes = {
+        "binlog.index": f"./binlog.000001\n{tmp_path}/binlog.000002\n./binlog.000003\n",
+        "relay.index": "./relay.000001\n",
+        "relay-group_replication_applier.index": "./relay-group_replication_applier.000004\n",
+    }
+    for name, text in indexes.items():
+        (tmp_path / name).write_text(text)
+    counted = 100 + 30 + 1 + 5 + sum(map(len, indexes.values()))
+    assert backup_mysqld.clone_size(tmp_path) == counted
+    assert backup_mysqld.size(tmp_path) == counted + 4 * 7000

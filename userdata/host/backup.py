@@ -73,7 +73,7 @@ def make(store: Store, database: Database, report: Report) -> Backup:
     _require_member(database)
     started = datetime.now(UTC)
     name = f"{started.strftime('%Y%m%dT%H%M%SZ')}-{database.server}-{uuid.uuid4().hex[:6]}"
-    scratch = backup_mysqld.make(f"clone-{name}", backup_mysqld.size(DATA))
+    scratch = backup_mysqld.make(f"clone-{name}", backup_mysqld.clone_size(DATA))
     try:
         report("cloning")
         _clone(database, str(scratch.data))

@@ -8,8 +8,8 @@ import os
 import shutil
 import subprocess
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Collection, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pymysql
@@ -128,16 +128,30 @@ class Scratch:
         os.close(self._lock)
 
 
-def size(directory: Path) -> int:
+def size(directory: Path, without: Collection[Path] = ()) -> int:
     """Bytes of all files below a directory; what goes away meanwhile counts nothing."""
     total = 0
     for folder, _, names in os.walk(directory):
-        for name in names:
+        for path in (Path(folder, name) for name in names):
             try:
-                total += Path(folder, name).lstat().st_size
+                total += 0 if path in without else path.lstat().st_size
             except FileNotFoundError:
                 continue
     return total
+
+
+def clone_size(data: Path) -> int:
+    """Bytes that a clone of a running mysqld's data directory has, at most.
+
+    CLONE copies what InnoDB stores (MySQL manual, "Clone Plugin Limitations"): neither binary logs, of which there may
+    be more than of data, nor relay logs. Their index files name them; nothing else there is called *.index.
+    """
+    logs: set[Path] = set()
+    for index in data.glob("*.index"):
+        # Log by log, "./binlog.000001", or as the setting has it.
+        with suppress(FileNotFoundError):
+            logs |= {data / line for line in index.read_text(errors="replace").splitlines()}
+    return size(data, logs)
 
 
 def _room(parent: Path, needed: int) -> None:
