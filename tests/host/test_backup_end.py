@@ -13,6 +13,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import boto3
+import pymysql
 import pytest
 from moto import mock_aws
 
@@ -131,12 +132,20 @@ def test_a_copy_that_stays_has_no_temporary_name(place: Path, job: Any, name: st
     assert "choose another name" in told["error"]
 
 
-def test_a_clone_that_is_told_to_end_is_ended_in_mysqld(monkeypatch: pytest.MonkeyPatch) -> None:
+LOST = pymysql.OperationalError(2013, "Lost connection to MySQL server during query (timed out)")
+DOWN = pymysql.OperationalError(2003, "Can't connect to MySQL server on 'localhost'")
+
+
+@pytest.mark.parametrize("why", [SystemExit(), LOST, OSError(5, "Input/output error")], ids=["SIGTERM", "late", "disk"])
+@pytest.mark.parametrize("after", [None, DOWN], ids=["", "mysqld is gone"])
+def test_a_clone_that_nobody_waits_for_is_ended_in_mysqld(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, why: BaseException, after: Exception | None
+) -> None:
     asked: list[tuple[str, tuple[Any, ...]]] = []
     left = [[{"1": 1}], []]
 
     class Session:
-        """A connection, to whose CLONE SIGTERM comes."""
+        """A connection, in whose CLONE `why` is raised, and `after` when that is to be ended."""
 
         def __init__(self, **_: Any) -> None: ...
         def __enter__(self) -> Session:
@@ -147,7 +156,7 @@ def test_a_clone_that_is_told_to_end_is_ended_in_mysqld(monkeypatch: pytest.Monk
             return self
 
         def execute(self, *_: Any) -> None:
-            raise SystemExit
+            raise why
 
         def thread_id(self) -> int:
             return 77
@@ -155,6 +164,8 @@ def test_a_clone_that_is_told_to_end_is_ended_in_mysqld(monkeypatch: pytest.Monk
         def close(self) -> None: ...
         def run(self, statement: str, parameters: tuple[Any, ...]) -> None:
             asked.append((statement, parameters))
+            if after:
+                raise after
 
         def rows(self, *_: Any) -> list[dict[str, int]]:
             return left.pop(0)
@@ -165,10 +176,12 @@ def test_a_clone_that_is_told_to_end_is_ended_in_mysqld(monkeypatch: pytest.Monk
     monkeypatch.setattr(backup.time, "sleep", lambda _: None)
     me = SimpleNamespace(address="10.20.0.10")
     facts = SimpleNamespace(me=me, mysql_port=3306, ca_file="ca", password=lambda _: "secret")
-    with pytest.raises(SystemExit):
+    with pytest.raises(type(why)) as raised:
         backup._clone(facts, "/scratch/data")
+    assert raised.value is why
     assert asked == [("KILL %s", (77,))]
-    assert left == []
+    assert (left == []) == (after is None)
+    assert ("could not be ended" in caplog.text) == (after is not None)
 
 
 def test_no_copy_is_begun_with_the_same_name(place: Path) -> None:

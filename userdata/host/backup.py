@@ -132,7 +132,8 @@ def _clone(database: Database, directory: str) -> None:
     with closing(connection), connection.cursor() as cursor:
         try:
             cursor.execute("CLONE LOCAL DATA DIRECTORY = %s", (directory,))
-        except SystemExit:
+        except BaseException:
+            # SIGTERM, or no answer within CLONE_SECONDS: mysqld does not notice that nobody waits.
             _end(connection.thread_id())
             raise
 
