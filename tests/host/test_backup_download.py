@@ -6,6 +6,8 @@ import io
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import boto3
@@ -15,6 +17,7 @@ from botocore.response import StreamingBody
 from moto import mock_aws
 from urllib3 import exceptions as urllib3
 
+from userdata.host import backup
 from userdata.host.backup_store import PART_BYTES, PAUSES, BackupError, Store, Stored
 
 MIB = 1024 * 1024
@@ -161,3 +164,20 @@ def test_a_manifest_that_does_not_say_the_size_of_parts_has_the_size_of_its_time
     assert stored.part_bytes == PART
     del raw["part_bytes"]
     assert Stored.from_json(raw).part_bytes == PART_BYTES == 64 * MIB
+
+
+def test_the_parts_of_a_large_object_are_as_large_as_ten_thousand_have_to_be(s3: S3, store: Store):
+    """64 MiB each would be 671 GB: the last part of a larger backup would be refused, every night."""
+    expected = 9_000 * 6 * MIB
+    stored = store.upload("large", io.BytesIO(CONTENT), lambda: None, expected)
+    assert (stored.part_bytes, len(stored.parts)) == (6 * MIB, 2)
+    assert b"".join(store.download(stored)) == CONTENT
+    assert store.upload("more", io.BytesIO(b""), lambda: None, expected + 1).part_bytes == 7 * MIB
+    assert store.upload("small", io.BytesIO(b""), lambda: None, 9_000 * MIB).part_bytes == PART
+    assert Store("backups", s3).upload("a terabyte", io.BytesIO(b""), lambda: None, 10**12).part_bytes == 106 * MIB
+
+
+def test_a_backup_says_how_large_it_may_become(store: Store, tmp_path: Path):
+    (tmp_path / "ibdata1").write_bytes(b"data")
+    stored = backup._send(store, "backup", SimpleNamespace(data=tmp_path), 9_000 * 6 * MIB)
+    assert stored.part_bytes == 6 * MIB

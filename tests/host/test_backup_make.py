@@ -50,7 +50,7 @@ def member(monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
     monkeypatch.setattr(backup, "observe", lambda *_: found.state)
     monkeypatch.setattr(backup, "_clone", lambda *_: found.clone())
 
-    def send(store: Store, key: str, scratch: Scratch) -> Stored:
+    def send(store: Store, key: str, scratch: Scratch, size: int) -> Stored:
         found.sent.append(key)
         return Stored(key, 1, "0" * 64, ())
 

@@ -88,7 +88,7 @@ def make(store: Store, database: Database, report: Report) -> Backup:
         report("compressing and sending")
         prefix = f"data/{timeline:04d}/backups/{database.server}/{name}"
         size = backup_mysqld.size(scratch.data)
-        stored = _send(store, f"{prefix}/data.tar.zst", scratch)
+        stored = _send(store, f"{prefix}/data.tar.zst", scratch, size)
         backup = Backup(name, database.server, version, gtids, copied, stored, size)
         manifest: dict[str, Any] = {
             **backup.to_json(),
@@ -151,7 +151,8 @@ def _end(thread: int) -> None:
         log.warning("the clone could not be ended: %s", error)
 
 
-def _send(store: Store, key: str, scratch: backup_mysqld.Scratch) -> Stored:
+def _send(store: Store, key: str, scratch: backup_mysqld.Scratch, size: int) -> Stored:
+    """Pack the data directory, which has `size` bytes, and send it."""
     tar = ["tar", "--create", "--file=-", f"--directory={scratch.data}", "."]
     with (
         subprocess.Popen(tar, stdout=subprocess.PIPE) as packing,
@@ -167,4 +168,4 @@ def _send(store: Store, key: str, scratch: backup_mysqld.Scratch) -> Stored:
             if any(codes):
                 raise BackupError(f"tar and zstd ended with {codes}: {key} was not sent")
 
-        return store.upload(key, squeezing.stdout, complete)
+        return store.upload(key, squeezing.stdout, complete, size)

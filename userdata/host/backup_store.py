@@ -17,6 +17,7 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
+import math
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -29,8 +30,10 @@ from urllib3.exceptions import HTTPError
 
 from .identity import Identity
 
-# A multipart upload has at most 10,000 parts (S3 user guide): 640 GB.
 PART_BYTES = 64 * 1024 * 1024
+# An upload has at most 10,000 parts (S3 user guide, "Amazon S3 multipart upload limits"): 671 GB of those. What may be
+# larger gets larger ones, with some left for what tar adds.
+EXPECTED_PARTS = 9_000
 # What is handed on of a part at once.
 BLOCK_BYTES = 1024 * 1024
 # Seconds before a part is asked for again that broke off: S3 may be away for a minute in the hours of a large backup.
@@ -154,18 +157,20 @@ class Store:
             for first in range(0, len(keys), READ_AHEAD):
                 yield from pool.map(self.read, keys[first : first + READ_AHEAD])
 
-    def upload(self, key: str, stream: IO[bytes], complete: Callable[[], None]) -> Stored:
+    def upload(self, key: str, stream: IO[bytes], complete: Callable[[], None], expected: int = 0) -> Stored:
         """Send a stream to its end. Nothing is left in the bucket when it fails.
 
         `complete` is called at the end of the stream, before the object exists; it raises when the stream ended early.
+        `expected` bytes may come, or a tenth more. A part is in memory: 64 MiB, or a 9,000th of what is expected.
         """
+        part_bytes = max(self._part_bytes, _whole_mib(expected / EXPECTED_PARTS))
         upload = self._s3.create_multipart_upload(Bucket=self.bucket, Key=key)["UploadId"]
         whole, size = hashlib.sha256(), 0
         etags: list[dict[str, Any]] = []
         digests: list[str] = []
         try:
             while True:
-                block = _fill(stream, self._part_bytes)
+                block = _fill(stream, part_bytes)
                 if not block and etags:
                     break
                 number = len(etags) + 1
@@ -174,8 +179,9 @@ class Store:
                 whole.update(block)
                 size += len(block)
                 digests.append(hashlib.sha256(block).hexdigest())
-                if len(block) < self._part_bytes:
+                if len(block) < part_bytes:
                     break
+                del block  # or it would stay while the next one comes
             complete()
             self._s3.complete_multipart_upload(
                 Bucket=self.bucket, Key=key, UploadId=upload, MultipartUpload={"Parts": etags}
@@ -183,7 +189,7 @@ class Store:
         except BaseException:
             self._s3.abort_multipart_upload(Bucket=self.bucket, Key=key, UploadId=upload)
             raise
-        return Stored(key, size, whole.hexdigest(), tuple(digests), self._part_bytes)
+        return Stored(key, size, whole.hexdigest(), tuple(digests), part_bytes)
 
     def download(self, stored: Stored) -> Iterator[bytes]:
         """The object's content in small blocks, those of a part when its digest was found right.
@@ -255,6 +261,11 @@ class Store:
         except HTTPError as error:  # botocore lets some of urllib3's through
             raise ResponseStreamingError(error=error) from error
         raise BackupError(f"{self._address(stored)} is corrupt: its manifest says that it has {stored.size} bytes")
+
+
+def _whole_mib(size: float) -> int:
+    """Bytes: the whole mebibytes in which `size` bytes have room."""
+    return math.ceil(size / 1024**2) * 1024**2
 
 
 def _fill(stream: IO[bytes], size: int) -> bytes:
