@@ -124,3 +124,76 @@ def test_no_scratch_copy_fills_the_volume_of_the_database(tmp_path: Path, monkey
         backup_mysqld.make("large", 251, tmp_path)
     assert not (tmp_path / "large").exists()
     assert backup_mysqld.make("small", 250, tmp_path).directory.is_dir()
+
+
+class Session:
+    """This member's mysqld, in which one statement runs until `ends` (seconds of the clock)."""
+
+    def __init__(self, ends: float) -> None:
+        self.ends, self.now = ends, 0.0
+        self.ran: list[str] = []
+        self.asked: list[str] = []
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        pass
+
+    def row(self, statement: str, parameters: tuple[int, ...] = ()):
+        if "gtid_executed" in statement:
+            return {"executed": str(GTIDS)}
+        self.asked.append(" ".join(statement.split()))
+        assert parameters == (2,)
+        return {"id": 77, "account": "app", "seconds": int(self.now) + 3} if self.now < self.ends else {}
+
+    def rows(self, statement: str):
+        return []
+
+    def run(self, statement: str) -> None:
+        self.ran.append(statement)
+
+    def sleep(self, seconds: float) -> None:
+        self.now += seconds
+
+
+@pytest.fixture
+def mysqld(monkeypatch: pytest.MonkeyPatch):
+    """Whose statement ends when is told."""
+
+    def make(ends: float) -> Session:
+        session = Session(ends)
+        clock = SimpleNamespace(monotonic=lambda: session.now, sleep=session.sleep)
+        monkeypatch.setattr(backup_drill, "time", clock)
+        monkeypatch.setattr(backup_drill, "Connection", lambda seconds: session)
+        return session
+
+    return make
+
+
+def test_no_lock_is_asked_for_behind_a_long_statement(mysqld):
+    """What it flushed by then would stay closed to everybody, the group's applier too, until that statement ends."""
+    session = mysqld(float("inf"))
+    with pytest.raises(BackupError, match=r"connection 77 .* account app .* 63 s: .*tries again"):
+        backup_drill.snapshot()
+    assert session.ran == []
+
+
+@pytest.mark.parametrize("ends, looks", [(0, 1), (5, 6), (60, 61)], ids=["none", "a short one", "a minute"])
+def test_a_long_statement_is_waited_for(mysqld, ends: float, looks: int):
+    session = mysqld(ends)
+    assert backup_drill.snapshot() == (GTIDS, {})
+    assert len(session.asked) == looks
+    assert "FLUSH TABLES WITH READ LOCK" in session.ran
+
+
+def test_only_statements_of_users_are_long(mysqld):
+    session = mysqld(0)
+    backup_drill.snapshot()
+    (asked,) = session.asked
+    for condition in (
+        "name = 'thread/sql/one_connection'",
+        "processlist_command IN ('Query', 'Execute')",
+        "processlist_id <> CONNECTION_ID()",
+    ):
+        assert condition in asked

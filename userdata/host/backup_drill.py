@@ -25,6 +25,11 @@ from .gtid import GtidSet
 READ_SECONDS = 6 * 3600.0
 # New transactions wait behind the lock for no longer than this.
 LOCK_SECONDS = 5
+# A statement that has run for this long may run on for longer than that.
+LONG_SECONDS = 2
+# How long such ones are waited for, and the pause between two looks.
+WAIT_SECONDS = 60.0
+LOOK_SECONDS = 1.0
 # A try does nothing when there is a good drill that is younger than this.
 DAY_SECONDS = 24 * 3600.0
 
@@ -32,6 +37,14 @@ _TABLES = """
 SELECT table_schema AS `schema`, table_name AS `name` FROM information_schema.tables
 WHERE table_type = 'BASE TABLE' AND engine = 'InnoDB'
   AND table_schema NOT IN ('mysql', 'sys', 'information_schema', 'performance_schema')
+"""
+
+# Connections of users only, so no applier (MySQL manual, "The threads Table"), and none that sleeps, dumps or clones.
+_LONG = """
+SELECT processlist_id AS id, processlist_user AS account, processlist_time AS seconds FROM performance_schema.threads
+WHERE name = 'thread/sql/one_connection' AND processlist_command IN ('Query', 'Execute')
+  AND processlist_id <> CONNECTION_ID() AND processlist_time >= %s
+ORDER BY processlist_time DESC LIMIT 1
 """
 
 
@@ -66,6 +79,7 @@ def snapshot() -> tuple[GtidSet, dict[str, Table]]:
     and gtid_executed are the same state (as mysqldump --single-transaction --source-data does it).
     """
     with Connection(seconds=READ_SECONDS) as connection:
+        _await_long_statements(connection)
         connection.run(f"SET SESSION lock_wait_timeout = {LOCK_SECONDS}")
         connection.run("SET SESSION TRANSACTION ISOLATION LEVEL REPEATABLE READ")
         connection.run("FLUSH TABLES WITH READ LOCK")
@@ -73,6 +87,25 @@ def snapshot() -> tuple[GtidSet, dict[str, Table]]:
         executed = GtidSet.parse(connection.row("SELECT @@global.gtid_executed AS executed")["executed"])
         connection.run("UNLOCK TABLES")
         return executed, read(connection)
+
+
+def _await_long_statements(connection: Connection) -> None:
+    """Return when no statement has run for LONG_SECONDS; BackupError when one still does after WAIT_SECONDS.
+
+    Behind it the lock would end by LOCK_SECONDS, but not what it did: whoever opens a table that it flushed, the
+    applier too, waits until that statement ends ("Waiting for table flush"). Percona XtraBackup waits in the same way
+    (its manual, "FLUSH TABLES WITH READ LOCK option": the effect, --ftwrl-wait-threshold, --ftwrl-wait-timeout).
+    """
+    deadline = time.monotonic() + WAIT_SECONDS
+    while one := connection.row(_LONG, (LONG_SECONDS,)):
+        if time.monotonic() >= deadline:
+            # Not the statement itself: what is in it may be personal, and this goes into the bucket.
+            raise BackupError(
+                f"connection {one['id']} of the database account {one['account']} runs one statement for "
+                f"{one['seconds']} s: the drill's lock would wait behind it, and others behind the lock. The drill's "
+                f"timer tries again; or repeat the drill when that statement has ended"
+            )
+        time.sleep(LOOK_SECONDS)
 
 
 def differences(source: Tables, copy: Tables) -> list[str]:
