@@ -136,3 +136,12 @@ def test_the_console_is_where_prometheus_looks(name, server):
     assert "--web.console.templates=/etc/prometheus/consoles" in found["/etc/default/prometheus"]
     assert f"Stack {topology.stack}, as {server} sees it" in page
     assert page.count("{{") == page.count("}}") > 20, "Prometheus's own templates are left to it"
+
+
+def test_the_drill_waits_for_a_backup_that_runs():
+    """Its timer knows the hour only; a large backup takes longer."""
+    found = content(preset("reference"), "server-3")
+    unit = unit_file(found[f"{paths.SYSTEMD}/tripod-drill.service"])
+    assert "tripod-backup.service" in unit["Unit"]["After"].split()
+    assert "Requires" not in unit["Unit"], "a backup that failed is no reason for no drill"
+    assert unit_file(found[f"{paths.SYSTEMD}/tripod-backup.service"])["Service"]["Type"] == "oneshot"
