@@ -86,7 +86,7 @@ class Primary:
 
     def daemon(self) -> group.Group:
         found = group.Group(lambda: self.facts)
-        found._mysqld = SimpleNamespace(look=self.look, connection=None, read_renewed_certificates=lambda: None)
+        found._mysqld = SimpleNamespace(look=self.look, connection=None)
         return found
 
     def look(self, *_: object):

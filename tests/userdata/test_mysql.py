@@ -122,6 +122,18 @@ def test_one_more_application_server_seldom_restarts_mysql():
     assert four == twelve
 
 
+@pytest.mark.parametrize("role, restarted", [("database", True), ("read_replica", False)])
+def test_a_renewed_certificate_restarts_a_member_of_the_group(role, restarted):
+    """Seen with openssl s_client: after ALTER INSTANCE RELOAD TLS the group's port still shows the old one."""
+    servers = [{"name": f"server-{n}", "roles": ["load_balancer", "app", "database"]} for n in (1, 2, 3)]
+    topology = build(edge="nlb", servers=[*servers, {"name": "server-4", "roles": ["read_replica"]}])
+    server = next(server for server in topology.servers if role in server.roles)
+    made = bundle(topology, server)
+    (unit,) = [unit for unit in made.units if unit.name == "mysql.service"]
+    (key,) = [secret.path for secret in made.secrets if secret.path.endswith("server-key.pem")]
+    assert any(key.startswith(path) for path in unit.files) is restarted
+
+
 def test_plugins(mysqld):
     assert mysqld["plugin_load_add"] == "mysql_clone.so,group_replication.so"
     assert mysqld["mysqlx"] == "OFF"

@@ -159,8 +159,7 @@ class Group:
                 FORCE.unlink(missing_ok=True)
 
     def _housekeeping(self, database: Database, seen: Observation) -> None:
-        """A healthy member: certificates that were renewed, and on the primary accounts and parameters."""
-        self._mysqld.read_renewed_certificates()
+        """A healthy member: its slow log, and on the primary accounts and parameters."""
         connection = self._mysqld.connection
         if connection and connection is not self._slow_log:
             # Off while it joined (mysqld.cnf says why).

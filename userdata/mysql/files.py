@@ -16,10 +16,11 @@ CONFIGURATION = "/etc/mysql/mysql.conf.d/zz-tripod.cnf"
 INITIALISE = "/etc/mysql/tripod-initialise.sql"
 DATABASE_FACTS = "/etc/tripod/database.json"
 SECRETS = "/etc/tripod/secrets/mysql"
+TLS_FOLDER = "/etc/mysql/tls/"
 TLS = {
-    "ca": "/etc/mysql/tls/ca.pem",
-    "certificate": "/etc/mysql/tls/server-cert.pem",
-    "key": "/etc/mysql/tls/server-key.pem",
+    "ca": f"{TLS_FOLDER}ca.pem",
+    "certificate": f"{TLS_FOLDER}server-cert.pem",
+    "key": f"{TLS_FOLDER}server-key.pem",
 }
 ROLE_CHECK_USER = "tripod-role-check"
 
@@ -67,7 +68,7 @@ def files(topology: Topology, server: Server) -> Part:
             File(DATABASE_FACTS, json.dumps(facts(topology, server), indent=2, sort_keys=True) + "\n"),
         ),
         secrets=_secrets(topology.stack, server),
-        units=_units(daemon),
+        units=_units(server, daemon),
         packages=("mysql-server",),
     )
 
@@ -139,12 +140,14 @@ def _secrets(stack: str, server: Server) -> tuple[Secret, ...]:
     )
 
 
-def _units(daemon: str) -> tuple[Unit, ...]:
+def _units(server: Server, daemon: str) -> tuple[Unit, ...]:
+    # ALTER INSTANCE RELOAD TLS is for clients' connections. Those of the group keep the certificates that they began
+    # with, so a member is restarted; on a read replica tripod-replica has them read again.
+    in_group = server.has(Role.DATABASE)
     return (
         Unit(
             "mysql.service",
-            # Not the certificates: tripod-group makes mysqld read them again without a restart.
-            files=(CONFIGURATION, "/etc/systemd/system/mysql.service.d/"),
+            files=(CONFIGURATION, "/etc/systemd/system/mysql.service.d/", *([TLS_FOLDER] if in_group else [])),
             check=("mysqld", "--defaults-file={root}" + CONFIGURATION, "--user=mysql", "--validate-config"),
         ),
         Unit(
