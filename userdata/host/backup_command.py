@@ -18,7 +18,6 @@ import sys
 import time
 from collections.abc import Sequence
 from datetime import datetime
-from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -31,11 +30,12 @@ from . import (
     backup_mysqld,
     backup_replace,
     backup_restore,
-    backup_timeline,
 )
 from .aws import Client
+from .backup_job import Job
 from .backup_plan import Target, moment_text
-from .backup_store import BackupError, Store, Stored, StoreError, bucket_of
+from .backup_store import BackupError, Store, StoreError, bucket_of
+from .backup_verify import verify
 from .binlog_index import BinlogIndex
 from .binlog_ship import LOOK_SECONDS, Shipper
 from .database import Connection, Database
@@ -45,8 +45,6 @@ from .identity import PATH, Identity
 METRICS = Path("/var/lib/prometheus/node-exporter")
 VERIFIED = "tripod_last_verified_restore_timestamp_seconds"
 
-# Of a text in a job's file. JSON writes what is not ASCII six times as long, and the error at most is that.
-TEXT_LIMIT = 2_000
 # Of the list of backups. One takes less than 200 characters.
 LISTED = 100
 
@@ -60,30 +58,6 @@ WHERE me.member_id = @@global.server_uuid AND me.member_role = 'PRIMARY' AND me.
 
 Errors = (BackupError, OSError, ValueError, KeyError, pymysql.MySQLError, *StoreError)
 log = logging.getLogger("tripod-backup")
-
-
-class Job:
-    """Tells the journal and, where there is one, the job's file."""
-
-    def __init__(self, file: Path | None) -> None:
-        self._file = file
-
-    def report(self, step: str, *, done: bool = False, error: str | None = None, result: Any = None) -> None:
-        """One step, or the end. The file has the beginning of a long text; the journal has all."""
-        log.info("%s", error or step)
-        if self._file:
-            said: dict[str, Any] = {"step": self._short(step), "done": done, "error": error and self._short(error)}
-            said["result"] = result and {key: self._short(value) for key, value in result.items()}
-            self._file.parent.mkdir(parents=True, exist_ok=True)
-            new = self._file.with_suffix(".new")
-            new.write_text(json.dumps(said))
-            new.replace(self._file)
-
-    def _short(self, value: Any) -> Any:
-        if not (isinstance(value, str) and len(value) > TEXT_LIMIT and self._file):
-            return value
-        # The file is called as its unit is.
-        return f"{value[:TEXT_LIMIT]}... (all {len(value)} characters: journalctl -u {self._file.stem})"
 
 
 def metric(name: str, value: float, directory: Path = METRICS) -> None:
@@ -142,34 +116,6 @@ def _list(store: Store) -> dict[str, Any]:
         "logs": index.count,
         "until": moment_text(last) if last else None,
     }
-
-
-def verify(store: Store, job: Job) -> dict[str, Any]:
-    """Look for gaps; read every object of the timeline, and of others on the way to its latest transaction.
-
-    BackupError naming all faults.
-    """
-    timeline, faults = store.timeline(), []
-    before: list[Stored] = []
-    job.report("looking for gaps")
-    try:
-        others = [leg.plan for leg in backup_timeline.way(store, Target()) if leg.timeline != timeline]
-        before = [*(one.backup.stored for one in others[:1]), *(log.stored for one in others for log in one.logs)]
-    except BackupError as error:
-        faults.append(str(error))
-    backups, index = backup.find(store, timeline), BinlogIndex(store, timeline)
-    total, number, size = len(backups) + index.count + len(before), 0, 0
-    for stored in chain((one.stored for one in backups), (log.stored for log in index.each()), before):
-        number, size = number + 1, size + stored.size
-        job.report(f"reading {number} of {total}: {stored.key}")
-        try:
-            for _ in store.download(stored):
-                pass
-        except BackupError as error:
-            faults.append(str(error))
-    if faults:
-        raise BackupError("; ".join(faults))
-    return {"objects": number, "bytes": size}
 
 
 def _restore(store: Store, database: Database, options: argparse.Namespace, job: Job) -> dict[str, Any]:
