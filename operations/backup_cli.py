@@ -19,9 +19,8 @@ from operations.tables import console, terminal_table
 Open = Callable[[str, str | None], tuple[Fleet, Runner]]
 
 _server = click.option("--server", metavar="NAME", help="The server that does it. Default: a replica.")
-_timeout = click.option(
-    "--timeout", type=click.FloatRange(min=1), default=21600, show_default=True, metavar="SECONDS", help="Deadline."
-)
+_SIX_HOURS = 21600
+_timeout = options.timeout(_SIX_HOURS, "Deadline.")
 
 
 def register(main: click.Group, open_stack: Open) -> None:
@@ -91,14 +90,7 @@ def _register_restore(main: click.Group, open_stack: Open) -> None:
     @options.stack
     @options.region
     @_server
-    @click.option(
-        "--timeout",
-        type=click.FloatRange(min=1),
-        default=21600,
-        show_default=True,
-        metavar="SECONDS",
-        help="Deadline of the copy; with --confirm, what follows it has as long again.",
-    )
+    @options.timeout(_SIX_HOURS, "Deadline of the copy; with --confirm, what follows it has as long again.")
     @click.option(
         "--to",
         metavar="TIME",

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 from operations.command import Runner
 from operations.deadline import Deadline
@@ -15,6 +15,8 @@ from operations.jobs import run_job
 from operations.progress import Progress
 from operations.survey import group_problems, online_members, primaries, survey
 from topology.names import Role
+
+T = TypeVar("T")
 
 _POLL_SECONDS = 1.0
 # Closing and sending one log takes seconds; a server that hangs must not keep the restore from beginning.
@@ -57,8 +59,13 @@ def flush(runner: Runner, fleet: Fleet, progress: Progress, deadline: Deadline) 
             return 0
         return int(done["complete_until"])
 
-    with ThreadPoolExecutor(max_workers=max(1, len(running))) as pool:
-        return max(pool.map(one, running), default=0)
+    return max(_at_once(running, one).values(), default=0)
+
+
+def _at_once(servers: Sequence[FleetServer], one: Callable[[FleetServer], T]) -> dict[str, T]:
+    """What `one` returns for each server, by name."""
+    with ThreadPoolExecutor(max_workers=max(1, len(servers))) as pool:
+        return dict(zip([server.name for server in servers], pool.map(one, servers), strict=True))
 
 
 @dataclass(frozen=True)
@@ -79,9 +86,7 @@ class _Step:
                 return error
             return None
 
-        with ThreadPoolExecutor(max_workers=max(1, len(self.servers))) as pool:
-            failed = dict(zip([server.name for server in self.servers], pool.map(one, self.servers), strict=True))
-        return {name: error for name, error in failed.items() if error is not None}
+        return {name: error for name, error in _at_once(self.servers, one).items() if error is not None}
 
     def said(self, names: Sequence[str] = ()) -> str:
         """What it does, on these servers only; on all by default."""
@@ -122,9 +127,7 @@ def renew_read_replicas(runner: Runner, fleet: Fleet, progress: Progress, deadli
             return str(error)
         return ""
 
-    followers = fleet.with_role(Role.READ_REPLICA)
-    with ThreadPoolExecutor(max_workers=max(1, len(followers))) as pool:
-        return dict(zip([server.name for server in followers], pool.map(one, followers), strict=True))
+    return _at_once(fleet.with_role(Role.READ_REPLICA), one)
 
 
 def restore_stack(
@@ -181,12 +184,11 @@ def restore_stack(
 
     if after.poll(whole, _POLL_SECONDS) is None:
         standing = progress.standing("group")
-        followers = [server.name for server in fleet.with_role(Role.READ_REPLICA)]
         raise OperationError(
             f"The data are restored, but the group is not whole yet ({standing[0] if standing else 'not seen'}). "
             f"Left out: {'; '.join(_last_steps(fleet))}. When status says that it is whole, do the rest: "
-            f"{_rest(fleet, followers)}. Or give the command again; after a restore to a moment, what was written "
-            f"since is lost then."
+            f"{_rest(fleet, _followers(fleet))}. Or give the command again; after a restore to a moment, what was "
+            f"written since is lost then."
         )
     restored["whole_after"] = deadline.elapsed
     restored["replicas"] = renew_read_replicas(runner, fleet, progress, after)
@@ -205,8 +207,12 @@ def restore_stack(
 
 def _last_steps(fleet: Fleet) -> list[str]:
     """What is left when the members have their data."""
-    followers = ", ".join(server.name for server in fleet.with_role(Role.READ_REPLICA))
+    followers = ", ".join(_followers(fleet))
     return [*([f"empty the read replicas ({followers})"] if followers else []), "make a new backup"]
+
+
+def _followers(fleet: Fleet) -> list[str]:
+    return [server.name for server in fleet.with_role(Role.READ_REPLICA)]
 
 
 def _rest(fleet: Fleet, followers: Sequence[str]) -> str:

@@ -63,14 +63,7 @@ _digests = click.option(
     metavar="JSON",
     help="Digests {server: digest}. Default: those of the manifests in the stack's bucket.",
 )
-_timeout = click.option(
-    "--timeout",
-    type=click.FloatRange(min=1),
-    default=900,
-    show_default=True,
-    metavar="SECONDS",
-    help="Overall deadline.",
-)
+_timeout = options.timeout(900, "Overall deadline.")
 _directory = click.option(
     "--directory",
     type=click.Path(file_okay=False, path_type=Path),
@@ -187,7 +180,7 @@ def apply(
     metavar="SECONDS",
     help="How long running transactions may take to end.",
 )
-@click.option("--timeout", type=click.FloatRange(min=1), default=120, show_default=True, metavar="SECONDS")
+@options.timeout(120)
 def switchover(stack: str, region: str | None, to: str | None, drain: int, timeout: float) -> None:
     """Make another member of the database group the primary, as planned work."""
     _, fleet, runner = _open(stack, region)

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import datetime
+from typing import Any, TypeVar
 
 import click
+
+F = TypeVar("F", bound=Callable[..., Any])
 
 
 def _short(_: click.Context, __: click.Parameter, name: str) -> str:
@@ -34,3 +38,10 @@ stack = click.option(
 region = click.option(
     "--region", metavar="NAME", help="AWS region. Default: the AWS environment's, or else that of Pulumi.NAME.yaml."
 )
+
+
+def timeout(seconds: float, what: str | None = None) -> Callable[[F], F]:
+    """`--timeout`, with its default, and what it bounds."""
+    return click.option(
+        "--timeout", type=click.FloatRange(min=1), default=seconds, show_default=True, metavar="SECONDS", help=what
+    )
