@@ -7,6 +7,7 @@ import json
 import os
 import sys
 import tracemalloc
+from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -171,16 +172,17 @@ def test_a_file_of_which_mysql_says_something_else_is_not_sent(data: Path, monke
     assert not bucket.objects
 
 
+def unreadable(mysqld: Mysqld, name: str, path: Path) -> Content:
+    """What is read of a file when the one called `name` cannot be."""
+    if path.name == name:
+        raise BackupError("mysqlbinlog ended with 1")
+    return mysqld.content(path)
+
+
 def test_one_that_cannot_be_read_keeps_no_other_back(data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     mysqld = Mysqld(data, {"binlog.000001": 3, "binlog.000002": 2, "binlog.000003": 0})
     monkeypatch.setattr(binlog_ship, "Connection", mysqld)
-
-    def content(path: Path) -> Content:
-        if path.name == "binlog.000001":
-            raise BackupError("mysqlbinlog ended with 1")
-        return mysqld.content(path)
-
-    monkeypatch.setattr(binlog_ship, "read", content)
+    monkeypatch.setattr(binlog_ship, "read", partial(unreadable, mysqld, "binlog.000001"))
     bucket = Bucket()
     shipper = Shipper(Store("backups", bucket), "server-1", data, data / "shipped.json")
     for _ in range(2):
@@ -202,15 +204,9 @@ def test_what_is_shipped_makes_room_before_the_volume_is_full(
     """Files of 80 on a volume of 1,000; the third cannot be sent."""
     mysqld = Mysqld(data, {f"binlog.00000{n}": 1 for n in (1, 2, 3)} | {"binlog.000004": 0})
     monkeypatch.setattr(binlog_ship, "Connection", mysqld)
-
-    def content(path: Path) -> Content:
-        if path.name == "binlog.000003":
-            raise BackupError("it cannot be read")
-        return mysqld.content(path)
-
-    monkeypatch.setattr(binlog_ship, "read", content)
+    monkeypatch.setattr(binlog_ship, "read", partial(unreadable, mysqld, "binlog.000003"))
     monkeypatch.setattr(binlog_ship.shutil, "disk_usage", lambda _: SimpleNamespace(total=1000, free=free))
     monkeypatch.setattr(Shipper, "_mark", lambda _, path: [int(path.name[-1]), 80, 1])
-    with pytest.raises(BackupError, match="cannot be read"):
+    with pytest.raises(BackupError, match="mysqlbinlog ended"):
         Shipper(Store("backups", Bucket()), "server-1", data, data / "shipped.json").look()
     assert [name[-1] for name in mysqld.logs] == left

@@ -161,11 +161,8 @@ def _chain(
             while queue and queue[-1].gtids <= holds:
                 queue.pop()
             heads += queue[-1:]
-        usable = [log for log in heads if log.previous <= holds and log.stored.key in present]
         # A server whose data were replaced, by a clone, may have begun another sequence behind one that leads nowhere.
-        usable = usable or [
-            log for log in _adding(queues, holds) if log.previous <= holds and log.stored.key in present
-        ]
+        usable = _usable(heads, holds, present) or _usable(_adding(queues, holds), holds, present)
         if not usable:
             break
         # The members' logs overlap: the one that leads furthest leaves the fewest to fetch.

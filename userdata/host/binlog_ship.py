@@ -61,7 +61,7 @@ class Shipper:
             try:
                 return self._send_new(names, closed, server_uuid, previous)
             finally:
-                self._make_room(connection, names[:closed])
+                self._make_room(connection, names, closed)
 
     def look_at_files(self) -> int:
         """The same while mysqld is down: every file is closed then, also the last; how many files were sent.
@@ -98,8 +98,8 @@ class Shipper:
             raise unreadable
         return sent
 
-    def _make_room(self, connection: Connection, closed: list[str]) -> None:
-        """Remove the oldest logs that are shipped when the volume is nearly full.
+    def _make_room(self, connection: Connection, names: list[str], closed: int) -> None:
+        """Remove the oldest of the first `closed` files that are shipped when the volume is nearly full.
 
         All members have the same logs, so they would be full at the same time, and none would be left to write. What
         it costs: a member that was away for longer than the logs reach is cloned.
@@ -109,7 +109,7 @@ class Shipper:
         if lacking <= disk.total * (ROOM - NO_ROOM):
             return
         shipped, upto = self._shipped(), 0
-        for name in closed:
+        for name in names[:closed]:
             mark = self._mark(self._data / name)
             if lacking <= 0 or shipped.get(name) != mark:
                 break
@@ -117,7 +117,7 @@ class Shipper:
             upto += 1
         if upto == 0:
             return
-        connection.run("PURGE BINARY LOGS TO %s", ([*closed, _current(connection)][upto],))
+        connection.run("PURGE BINARY LOGS TO %s", (names[upto],))
         log.warning("the data volume is nearly full: removed %d binary logs that are in the bucket", upto)
 
     def _send(self, path: Path, server_uuid: str, after: GtidSet | None) -> None:
