@@ -48,10 +48,7 @@ def check_application(settings: Settings) -> Iterator[Problem]:
 
 
 def _start(command: str) -> Iterator[Problem]:
-    key, script = "application.start", "put more than one into a script of the archive"
-    if not command.strip() or "\n" in command:
-        yield Problem(key, "the start command is not one line", "Write the command that serves")
-        return
+    key = "application.start"
     lexer = shlex.shlex(command, posix=True, punctuation_chars=True)
     lexer.whitespace_split = True
     try:
@@ -59,11 +56,15 @@ def _start(command: str) -> Iterator[Problem]:
     except ValueError:
         yield Problem(key, f"the quotes in '{command}' are not closed", "Close them")
         return
+    if not words or "\n" in command:
+        yield Problem(key, "the start command is not one line", "Write the command that serves")
+        return
     if re.match(r"^[A-Za-z_]\w*=", words[0]):
         yield Problem(key, f"'{words[0]}' is no program", f"Write 'env {words[0]}' instead")
     several = next((word for word in words if word in SEVERAL), None)
     if several:
-        yield Problem(key, f"'{several}' makes it more than one command", f"Write one command; {script}")
+        found = f"'{several}' makes it more than one command"
+        yield Problem(key, found, "Write one command; put more than one into a script of the archive")
 
 
 def _secrets(app: ApplicationSettings) -> Iterator[Problem]:

@@ -211,6 +211,11 @@ CORPUS: dict[str, tuple[dict[str, object], str, str]] = {
         "64 hex",
     ),
     "a start command of two lines": ({"application": {**APPLICATION, "start": "a\nb"}}, "application.start", "command"),
+    "a start command that is a comment": (
+        {"application": {**APPLICATION, "start": "# serve"}},
+        "application.start",
+        "command that serves",
+    ),
     "a start command of two commands": (
         {"application": {**APPLICATION, "start": "./migrate && ./serve"}},
         "application.start",
