@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import asdict
@@ -20,6 +21,16 @@ from rehearsal.shell import RehearsalError
 READY_SECONDS = 240.0
 CONTROL_RESTORED = 60.0
 """A control need not wait long for what will not come; what it must fail for shows before."""
+WARM_UP = 2.0
+BEAT = 1.0
+"""Seconds between two looks of a MySQL group at who is silent (xcom_detector.cc). A member that joins sets the beat,
+and a run begins soon after one has joined: without `moment` all runs would break something at the same point of it."""
+
+
+def moment(number: int, repeat: int) -> float:
+    """Seconds of a beat after which run `number` of `repeat` begins: the runs are spread over it, each by chance within
+    its share."""
+    return BEAT * (number - 1 + random.SystemRandom().random()) / repeat
 
 
 def exercise(stack: Stack, drill: Drill, directory: Path, *, repeat: int = 1, safety: str = "") -> Iterator[Outcome]:
@@ -42,7 +53,7 @@ def exercise(stack: Stack, drill: Drill, directory: Path, *, repeat: int = 1, sa
         stack.wait_whole(READY_SECONDS)
         stack.wait_healthy(READY_SECONDS)
         place = directory / "-".join(filter(None, (drill.name, safety and f"without-{safety}", str(number))))
-        yield _run(stack, drill, number, place, safety)
+        yield _run(stack, drill, number, place, safety, WARM_UP + moment(number, repeat))
 
 
 def _not_judged(drill: Drill, stack: Stack, safety: Safety) -> str:
@@ -52,7 +63,7 @@ def _not_judged(drill: Drill, stack: Stack, safety: Safety) -> str:
     return next((f"on this stack {name} are not judged" for name in figures if safety.fault.startswith(name)), "")
 
 
-def _run(stack: Stack, drill: Drill, number: int, place: Path, safety: str) -> Outcome:
+def _run(stack: Stack, drill: Drill, number: int, place: Path, safety: str, warm_up: float) -> Outcome:
     trouble: list[str] = []
     weakness = drill.weakness(stack.topology)
     with ExitStack() as features:
@@ -62,7 +73,7 @@ def _run(stack: Stack, drill: Drill, number: int, place: Path, safety: str) -> O
             features.enter_context(without(stack, SAFETY[safety]))
         features.callback(switch_everything_on, stack)
         limit = CONTROL_RESTORED if safety else drill.restored_within
-        with watching(stack, place, restored_within=limit) as watch:
+        with watching(stack, place, warm_up=warm_up, restored_within=limit) as watch:
             scene = Scene(stack, watch)
             try:
                 drill.act(scene)
