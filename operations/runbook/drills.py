@@ -30,6 +30,11 @@ DRILL_ENTRIES = {
     "primary-killed": DrillEntry(
         "mysqld-down", "Writes stop for some seconds, then another server is primary.", _MEMBER
     ),
+    "next-primary-killed": DrillEntry(
+        "mysqld-down",
+        "Writes stop twice, for some seconds each; the second time nobody may be primary for a while.",
+        _MEMBER,
+    ),
     "host-lost": DrillEntry(
         "server-lost",
         "Writes stop for some seconds, then another server is primary; one server does not answer.",

@@ -7,9 +7,12 @@ from collections.abc import Callable
 from rehearsal.drills import slow_disk
 from rehearsal.drills.drill import Drill, single_load_balancer
 from rehearsal.drills.judge import Limits
-from rehearsal.drills.scene import Scene
+from rehearsal.drills.scene import BACK, Scene
+from rehearsal.shell import RehearsalError
 
 PARTITION = 43.0
+JOINING = 3.0
+"""Seconds into a join: the members have agreed to it, and the view that it makes is still some seconds away."""
 SLOW_SECONDS, SLOW_WRITES = 20.0, 40
 COLD = 180.0
 """Seconds within which a stack answers after all its servers were switched on."""
@@ -24,14 +27,41 @@ def _apart(scene: Scene) -> Callable[[str], bool]:
 
 def primary_killed(scene: Scene) -> None:
     """kill -9 of mysqld; systemd starts it again."""
+    _kill_primary(scene)
+    scene.writes_again()
+    scene.observe(3)
+
+
+def _kill_primary(scene: Scene) -> str:
     primary = scene.stack.primary()
     scene.broke(f"mysqld of {primary} (primary) killed")
     scene.stack.exec(primary, "systemctl", "kill", "--signal=SIGKILL", "--kill-whom=main", "mysql.service")
     # What was on its way may still be acknowledged in the first moments.
     scene.observe(1)
     scene.broken_at += 1
+    return primary
+
+
+def next_primary_killed(scene: Scene) -> None:
+    """kill -9 of mysqld, and of the next primary's while the first joins the group again, without what it missed.
+
+    Where that was the group's majority, Group Replication leaves the one that joins alone in a group of its own.
+    """
+    first = _kill_primary(scene)
     scene.writes_again()
+    scene.require(f"{first} joins again", lambda: _joins(scene, first), BACK)
+    scene.observe(JOINING)
+    _kill_primary(scene)
+    scene.writes_again(COLD)
     scene.observe(3)
+
+
+def _joins(scene: Scene, server: str) -> bool:
+    starts = "SELECT 1 FROM performance_schema.processlist WHERE info LIKE 'START GROUP_REPLICATION%'"
+    try:
+        return bool(scene.stack.query(server, starts))
+    except RehearsalError:
+        return False  # its mysqld does not answer yet
 
 
 def host_lost(scene: Scene) -> None:
@@ -121,6 +151,12 @@ DRILLS = (
         primary_killed,
         Limits(write_gap=10.0, read_gap=2.0, failed_reads=0),
         controls=("read-only-at-boot",),
+    ),
+    Drill(
+        "next-primary-killed",
+        "mysqld of the primary is killed, and of the next one while the first joins the group again.",
+        next_primary_killed,
+        Limits(write_gap=COLD),
     ),
     Drill(
         "host-lost",

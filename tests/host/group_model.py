@@ -20,9 +20,11 @@ class Node:
     unsynced: set[Gtid] = field(default_factory=set)
     """Received from the group, and not on the disk yet."""
     view: View = field(default_factory=View)
+    """What it remembers outside a group."""
     group: Group | None = None
     read_only: bool = True
     fenced: bool = False
+    intended: str = ""
     provisioned: bool = False
     alone_since: float | None = None
     forced: bool = False
@@ -39,6 +41,12 @@ class Group:
     name: str
     counter: int = 0
     members: list[Node] = field(default_factory=list)
+
+    @property
+    def view(self) -> View:
+        """As its members report it."""
+        names = tuple(member.name for member in self.members)
+        return View(f"{self.fixed}:{self.counter}", names, names[0] if names else None)
 
 
 def runs(numbers):

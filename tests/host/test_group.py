@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import json
 from contextlib import suppress
+from dataclasses import replace
 from types import SimpleNamespace
 
 import pytest
 
-from tests.host.states import NAMES, offline, online
+from tests.host.states import NAMES, offline, online, seen
 from userdata.host import backup_mysqld, backup_replace, group, group_actions
+from userdata.host.database_state import View
 from userdata.host.group_decision import Action, Kind
+from userdata.host.group_memory import intended
 from userdata.host.system import Result
 
 FACTS = SimpleNamespace(
@@ -123,6 +126,39 @@ def test_a_fence_that_failed_is_not_lifted_from_an_operators_own(monkeypatch, tm
     primary.read_only = True
     found.step()
     assert primary.read_only
+
+
+def test_a_member_knows_its_group_also_after_a_new_start(monkeypatch, tmp_path):
+    """What it began counts from its first view on; what it came to join, by the word of those in it."""
+    facts = SimpleNamespace(**{**vars(FACTS), "server": "server-1"})
+    there = SimpleNamespace(local=offline("server-1", 5), done=[])
+    kept: list[View] = []
+    monkeypatch.setattr(group, "STATE", tmp_path / "state.json")
+    monkeypatch.setattr(group, "read_view", View)
+    monkeypatch.setattr(group, "write_view", kept.append)
+    monkeypatch.setattr(group, "ask_peers", lambda _: {"server-2": online("server-2", "server-2", {"23": "ONLINE"})})
+    monkeypatch.setattr(group, "carry_out", lambda action, _: there.done.append(action.kind))
+
+    def daemon() -> group.Group:
+        found = group.Group(lambda: facts)
+        found._mysqld = SimpleNamespace(look=lambda *_: replace(there.local, intended=found._intended), connection=None)
+        return found
+
+    daemon().step()
+    assert (there.done, intended(tmp_path / "state.json")) == ([Kind.JOIN], "17")
+    # Whom it joined are gone, and it is alone in a group that nobody began.
+    there.local = online("server-1", "server-1", {"1": "ONLINE"}, view=View("99:1", ("server-1",), "server-1"))
+    daemon().step()
+    assert there.done == [Kind.JOIN, Kind.RESTART]
+    assert not kept
+    # As that one it begins another on purpose.
+    monkeypatch.setattr(group, "ask_peers", lambda _: {})
+    found = daemon()
+    found._act(Action(Kind.BOOTSTRAP, "so"), facts, seen(there.local))
+    found.step()
+    assert there.done[-2:] == [Kind.BOOTSTRAP, Kind.FENCE]
+    assert intended(tmp_path / "state.json") == "99"
+    assert not kept
 
 
 @pytest.mark.parametrize("runs, there", [(True, True), (True, False), (False, True)])

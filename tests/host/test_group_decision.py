@@ -14,6 +14,7 @@ FRESH = Token(S1, complete=False)
 ALL = {"123": "ONLINE"}
 LONE = {"1": "ONLINE"}
 NAME = "0a4f8f0e-3a5c-4d0e-9a51-2b6f0c7d1e23"
+FIRST = View("99:1", (S1,), S1)
 
 
 def claim(server=S1, age=1.0, done=False, number=1):
@@ -44,6 +45,32 @@ CASES = {
         "accounts",
     ),
     "cut off": (seen(online(S1, S1, {"1": "ONLINE", "23": "UNREACHABLE"})), Kind.WAIT, "without a majority"),
+    "alone in a group that it began": (seen(online(S1, S1, LONE, view=FIRST, intended="99")), Kind.FENCE, "2 of 3"),
+    "alone in a group that it came to join": (
+        seen(online(S1, S1, LONE, view=FIRST, intended="17")),
+        Kind.RESTART,
+        "not in the group that it came to join",
+    ),
+    "alone in a group that it came to join, and empty": (
+        seen(online(S1, S1, LONE, view=FIRST, intended="17", provisioned=False)),
+        Kind.RESTART,
+        "not in the group that it came to join",
+    ),
+    "alone in a new group, and nothing is known of it": (
+        seen(online(S1, S1, LONE, view=FIRST)),
+        Kind.RESTART,
+        "not in the group that it came to join",
+    ),
+    "brought into a group that nobody began": (
+        seen(online(S2, S1, {"12": "ONLINE"}, view=View("99:2", (S1, S2), S1), intended="17")),
+        Kind.RESTART,
+        "not in the group that it came to join",
+    ),
+    "in a group that an older version joined": (
+        seen(online(S1, S1, {"12": "ONLINE"}, view=View("99:7", (S1, S2), S1))),
+        Kind.STAY,
+        "primary",
+    ),
     "another group is larger": (
         seen(online(S1, S1, LONE), online(S2, S2, {"23": "ONLINE"}, view=View("18:2", (S2, S3)))),
         Kind.LEAVE,
@@ -78,6 +105,21 @@ CASES = {
         seen(offline(S3, 5), online(S1, S1, {"12": "ONLINE"}), failed_starts=2),
         Kind.RESTART,
         "2 times",
+    ),
+    "nobody joins whom a group was left to by accident": (
+        seen(offline(S3, 5), online(S1, S1, LONE, view=FIRST, intended="17")),
+        Kind.WAIT,
+        "server-1 in a group that cannot decide",
+    ),
+    "nobody leaves for it either": (
+        seen(online(S2, S2, {"2": "ONLINE"}), online(S1, S1, LONE, view=FIRST, intended="17")),
+        Kind.FENCE,
+        "2 of 3",
+    ),
+    "a lone group does not hold what this one does": (
+        seen(offline(S3, 12), online(S1, S1, LONE)),
+        Kind.WAIT,
+        "server-1 leads too few members to decide, and does not hold 65ee6802-a77c-55e8-b4fc-5c9bd440e7fd:10-12",
     ),
     "joins a lone group": (seen(offline(S3, 5), online(S1, S1, LONE)), Kind.JOIN, "joining server-1"),
     "the group still counts on it": (seen(offline(S3, 5), online(S1, S1, ALL)), Kind.WAIT, "not yet noticed"),
@@ -282,6 +324,10 @@ def test_a_group_has_the_name_of_the_claim_that_began_it():
     states = (offline(S1, 9), offline(S2, 9), offline(S3, 9))
     assert decide(seen(*states, token=DONE, claim=claim())).group_name == NAME
     assert decide(seen(offline(S3, 5), online(S1, S1, {"12": "ONLINE"}, group_name=NAME))).group_name == NAME
+
+
+def test_who_joins_knows_what_the_views_of_that_group_have_in_common():
+    assert decide(seen(offline(S3, 5), online(S1, S1, {"12": "ONLINE"}))).group == "17"
 
 
 def test_the_next_claim_has_the_next_number():

@@ -84,7 +84,8 @@ class Cluster(RuleBasedStateMachine):
         everything = {gtid: wrote for node in members for gtid, wrote in node.data.items()}
         for node in members:
             self.receive(node, everything)
-            node.view = View(f"{group.fixed}:{group.counter}", tuple(n.name for n in members), members[0].name)
+            if not group.view.first:
+                node.view = group.view
             node.provisioned = any(n.provisioned for n in members)
         if members[0] is not was:
             # It takes writes when it has applied what it received.
@@ -99,10 +100,11 @@ class Cluster(RuleBasedStateMachine):
         members = {n.name: "ONLINE" for n in node.group.members} if node.group else {}
         names = sorted({name for name, _ in node.data})
         data = GtidSet({name: runs(number for of, number in node.data if of == name) for name in names})
-        primary = node.group.members[0].name if node.group else None
+        view = node.group.view if node.group else node.view
+        primary = view.primary if node.group else None
         return DatabaseState(
-            node.name, node.number, node.state, primary, members, node.view, node.read_only, data,
-            provisioned=node.provisioned, group_name=node.group.name if node.group else "",
+            node.name, node.number, node.state, primary, members, view, node.read_only, data,
+            provisioned=node.provisioned, group_name=node.group.name if node.group else "", intended=node.intended,
         )  # fmt: skip
 
     def registry(self):
@@ -162,7 +164,9 @@ class Cluster(RuleBasedStateMachine):
             self.claims.append((node.name, self.now, False, f"group-{action.number}"))
 
     def restart(self, node, _):
-        assert node.group is None, "whoever is in a group is not thrown out of it"
+        assert node.group is None or node.group.counter == 1, "whoever is in a group is not thrown out of it"
+        if node.group:
+            self.leave(node)
         node.state, node.unsent = "OFFLINE", False
 
     def bootstrap(self, node, action):
@@ -175,6 +179,7 @@ class Cluster(RuleBasedStateMachine):
             self.acknowledged &= set(node.data.values())
             node.forced = False
         self.set_view(node.group, [node])
+        node.intended = node.group.view.fixed
 
     def provision(self, node, _):
         node.provisioned = True
@@ -226,8 +231,30 @@ class Cluster(RuleBasedStateMachine):
             node.data = {}
         if not node.data.keys() <= donor.data.keys():
             return  # Group Replication itself refuses
-        node.state, node.group = "ONLINE", group
+        node.state, node.group, node.intended = "ONLINE", group, action.group
         self.set_view(group, [*group.members, node])
+
+    @rule(which=st.integers(0, 4), killed=st.integers(0, 4))
+    def lose_the_group_while_joining(self, which, killed):
+        """Whom a member joins, after a write that it missed, are lost before it has a view: it is left alone."""
+        node = self.nodes[which % self.size]
+        self.lose_power(which)
+        self.write(set())
+        self.come_up(which)
+        action = decide(self.observe(node)) if node.up else None
+        if not action or action.kind is not Kind.JOIN:
+            return
+        joined = next(n.group for n in self.nodes if n.group and n.name in action.seeds)
+        for number, other in enumerate(list(joined.members)):
+            other.group, other.state, other.read_only, other.unsent = None, "ERROR", True, True
+            if number == killed % len(joined.members):
+                self.forget(other)
+        joined.members = []
+        if action.clone:
+            node.data = {}
+        self.groups += 1
+        node.state, node.group, node.intended = "ONLINE", Group(self.groups, joined.name), action.group
+        self.set_view(node.group, [node])
 
     def leave(self, node, _=None):
         group, node.group, node.state, node.read_only = node.group, None, "OFFLINE", True

@@ -33,6 +33,9 @@ DATABASE = Database(
         (online("server-1", "server-1", {"1": "ONLINE", "23": "UNREACHABLE"}), False, False, "1 members online"),
         (online("server-1", "server-1", {"1": "ONLINE"}), False, False, "2 needed"),
         (online("server-1", "server-1", {"1": "ONLINE", "2": "RECOVERING"}), False, False, "2 needed"),
+        (online("server-1", "server-1", ALL, intended="17"), True, True, "primary"),
+        (online("server-1", "server-1", ALL, intended="16"), False, False, "came to join"),
+        (online("server-1", "server-1", ALL, view=View("99:1", NAMES)), False, False, "came to join"),
         (offline("server-1", 5), False, False, "OFFLINE"),
         (offline("server-1", 5, state="ERROR"), False, False, "ERROR"),
         (offline("server-1", 5, state="RECOVERING"), False, False, "RECOVERING"),
@@ -60,7 +63,7 @@ def test_who_stood_still_is_neither():
     [
         offline("server-1"),
         offline("server-2", executed=gtids(4, errant=2), view="7:123", damaged=True),
-        online("server-3", "server-1", ALL, received=gtids(11), lag=1.5, view=View("17:9", NAMES)),
+        online("server-3", "server-1", ALL, received=gtids(11), lag=1.5, view=View("17:9", NAMES), intended="17"),
     ],
 )
 def test_a_state_survives_its_journey(state):
@@ -105,7 +108,7 @@ class Mysqld:
         self.connections += 1
         return FakeConnection(self)
 
-    def observe(self, connection, database, view):
+    def observe(self, connection, database, view, intended):
         assert not connection.closed
         self.questions += 1
         time.sleep(self.seconds)

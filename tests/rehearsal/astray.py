@@ -40,6 +40,30 @@ def write_astray(stack: Stack, server: str, timeout: float) -> bool:
     raise AssertionError(f"mysqld of {server} did not come back")
 
 
+def begin_by_accident(stack: Stack, server: str) -> None:
+    """Leave a member alone in a group of the same name that nobody decided to begin, without the others' last writes.
+
+    Group Replication does that to one that joins while all whom it joins are lost; when exactly, is luck. Here it is
+    asked for. `server` is no primary; afterwards all daemons look for their group again.
+    """
+    others = [name for name in stack.databases if name != server]
+    for name in stack.databases:
+        stack.exec(name, "systemctl", "stop", "tripod-group.service")
+    stack.exec(server, "mysql", "-e", "STOP GROUP_REPLICATION")
+    stack.query(stack.primary(), WRITE.replace("astray", "not-everywhere"))
+    for name in others:
+        kill_mysqld(stack, name)
+    stack.query(server, "SET GLOBAL group_replication_bootstrap_group = ON")
+    try:
+        stack.exec(server, "mysql", "-e", "START GROUP_REPLICATION")
+    finally:
+        stack.query(server, "SET GLOBAL group_replication_bootstrap_group = OFF")
+    assert stack.member(server).is_primary
+    assert not stack.query(server, "SELECT 1 FROM app.entries WHERE `key` = 'not-everywhere'")
+    for name in [*others, server]:
+        stack.exec(name, "systemctl", "start", "tripod-group.service")
+
+
 def wait_refused(stack: Stack, server: str) -> None:
     """Let it look for its group, and wait until it says that it must not join."""
     stack.exec(server, "systemctl", "start", "tripod-group.service")

@@ -19,7 +19,7 @@ from rehearsal.drills.stack import Stack
 from rehearsal.drills.waiting import wait_until
 from rehearsal.drills.watch import watching
 from rehearsal.shell import RehearsalError
-from tests.rehearsal.astray import kill_mysqld, let_it_write, make_anew, wait_refused, write_astray
+from tests.rehearsal.astray import begin_by_accident, kill_mysqld, let_it_write, make_anew, wait_refused, write_astray
 from tests.rehearsal.drilling import verdict_of
 from tests.rehearsal.scraped import wait_for_targets
 from tests.rehearsal.stack import rehearsal, status
@@ -222,6 +222,17 @@ def test_a_server_with_an_empty_data_directory_joins_by_clone(stack: Stack, site
     assert stack.query(server, "SELECT 1 FROM app.entries WHERE `key` = 'before-the-clone'")
     # One group: every member executed the same transactions.
     assert len({stack.member(name).gtid_executed for name in stack.databases}) == 1
+
+
+def test_a_group_that_nobody_began_is_given_up_for_the_one_with_the_writes(stack: Stack) -> None:
+    server = stack.replicas()[0]
+    begin_by_accident(stack, server)
+    stack.wait_whole(120)
+    said = stack.exec(server, "journalctl", "-u", "tripod-group.service", "-n", "50", "--no-pager").stdout
+    assert "not in the group that it came to join" in said
+    for name in stack.databases:
+        assert stack.query(name, "SELECT 1 FROM app.entries WHERE `key` = 'not-everywhere'")
+    stack.wait_healthy()
 
 
 def test_applying_again_changes_nothing(stack: Stack) -> None:

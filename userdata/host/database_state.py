@@ -53,6 +53,16 @@ class View:
         fixed, _, counter = self.id.partition(":")
         return (int(fixed or 0), int(counter or 0))
 
+    @property
+    def fixed(self) -> str:
+        """What the ids of all views of one group have in common, and those of another group have not."""
+        return self.id.partition(":")[0]
+
+    @property
+    def first(self) -> bool:
+        """Whether it is a group's first view: of the member that began it, and whoever joins makes the second."""
+        return self.age[1] == 1
+
     def to_json(self) -> dict[str, Any]:
         """As it is kept on the disk and told to peers."""
         return {"id": self.id, "members": list(self.members), "primary": self.primary}
@@ -87,6 +97,8 @@ class DatabaseState:
     """Seconds since the commit, on the primary, of the transaction that is being applied."""
     group_name: str = ""
     """`group_replication_group_name`, the UUID of its group's transactions. It says something of a member only."""
+    intended: str = ""
+    """`View.fixed` of the group that it began or came to join last; empty when that is not known."""
 
     @property
     def is_primary(self) -> bool:
@@ -103,6 +115,11 @@ class DatabaseState:
         """ONLINE, and it reaches more than half of its own view, so that the view can decide anything."""
         reached = sum(state in ("ONLINE", "RECOVERING") for state in self.members.values())
         return self.member_state == "ONLINE" and reached * 2 > len(self.members)
+
+    @property
+    def meant(self) -> bool:
+        """Whether it is where it was to be, and not in a group that nobody began (docs/adr/0020)."""
+        return self.intended == self.view.fixed or not (self.intended or self.view.first)
 
     @property
     def holds(self) -> GtidSet:
@@ -124,6 +141,7 @@ class DatabaseState:
             "primary": self.primary,
             "members": dict(self.members),
             "view": self.view.to_json(),
+            "intended": self.intended,
             "super_read_only": self.super_read_only,
             "gtid_executed": str(self.executed),
             "gtid_received": str(self.received),
@@ -141,6 +159,7 @@ class DatabaseState:
                 server_id=int(raw["server_id"]),
                 member_state=str(raw["member_state"]),
                 group_name=str(raw["group_name"]),
+                intended=str(raw.get("intended", "")),
                 primary=raw["primary"],
                 members={str(name): str(state) for name, state in raw["members"].items()},
                 view=View.from_json(raw["view"]),
@@ -155,7 +174,7 @@ class DatabaseState:
             raise ValueError(f"not a database state: {error!r}") from error
 
 
-def observe(connection: Connection, database: Database, last_view: View) -> DatabaseState:
+def observe(connection: Connection, database: Database, last_view: View, intended: str) -> DatabaseState:
     """Ask the local mysqld. `last_view` stands in while it is in no group. Raises what Connection raises."""
     scalars = connection.row(_SCALARS)
     rows = connection.rows(_MEMBERS)
@@ -169,6 +188,8 @@ def observe(connection: Connection, database: Database, last_view: View) -> Data
         server_id=database.me.server_id,
         member_state=state,
         group_name=scalars["group_name"] or "",
+        # A view of an earlier time says nothing of this group.
+        intended=intended if scalars["view_id"] or state != "ONLINE" else "",
         primary=primary,
         members=members,
         view=view,

@@ -8,7 +8,7 @@ import pymysql
 
 from .database import PATH, Connection, Database
 from .database_state import observe, read_view
-from .group import read_state
+from .group_memory import intended, read_state
 
 
 def database_status() -> dict[str, Any] | None:
@@ -22,7 +22,7 @@ def database_status() -> dict[str, Any] | None:
     try:
         database = Database.load()
         with Connection() as connection:
-            state = observe(connection, database, read_view())
+            state = observe(connection, database, read_view(), intended())
     except (pymysql.MySQLError, OSError, ValueError) as error:
         return {**nothing, "members": 0, "online": 0, "group": said, "problems": [f"MySQL does not answer: {error}"]}
     problems = []

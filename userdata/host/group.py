@@ -9,7 +9,6 @@ has, when the others are lost for good.
 
 from __future__ import annotations
 
-import json
 import logging
 import sys
 import time
@@ -24,6 +23,7 @@ from .database_state import VIEW_PATH, DatabaseState, View, observe, read_view
 from .database_stop import MARKER as STOPPING
 from .group_actions import carry_out
 from .group_decision import Action, Kind, Observation, Registry, decide
+from .group_memory import STATE, intended, read_state
 from .group_peers import ask_peers
 from .group_registry import ParameterStore, RegistryError
 from .local_mysqld import INTERVAL, LocalError, LocalMysqld, backoff, changed, message, serve, write
@@ -37,7 +37,6 @@ RECONCILE_SECONDS = 300.0
 # Steps that start Group Replication.
 STARTS = (Kind.BOOTSTRAP, Kind.JOIN)
 
-STATE = Path("/run/tripod-group/state.json")
 FORCE = Path("/run/tripod-group/lead")
 FORCE_SECONDS = 600.0
 UNIT = "tripod-group.service"
@@ -52,6 +51,8 @@ class Group:
         self._facts = facts
         self._view = read_view()
         self._fenced = bool(read_state(STATE).get("fenced"))
+        self._intended = intended(STATE)
+        self._beginning = False
         self._mysqld = LocalMysqld(log)
         self._store: ParameterStore | None = None
         self._no_group_since: float | None = None
@@ -107,11 +108,16 @@ class Group:
 
     def _local(self, database: Database) -> DatabaseState | None:
         local = self._mysqld.look(
-            lambda connection: observe(connection, database, self._view), lambda seen: seen.member_state == "OFFLINE"
+            lambda connection: observe(connection, database, self._view, self._intended),
+            lambda seen: seen.member_state == "OFFLINE",
         )
         if local is None:
             return None
-        if local.view != self._view:
+        if local.member_state == "ONLINE" and self._beginning:
+            self._intended, self._beginning = local.view.fixed, False
+            local = replace(local, intended=self._intended)
+        # A first view is not to be remembered (group_decision, rule 5).
+        if local.view != self._view and not local.view.first:
             self._view = local.view
             write_view(local.view)
         if not (local.is_primary and local.super_read_only):
@@ -148,10 +154,13 @@ class Group:
         elif action.kind not in (Kind.WAIT, Kind.REFUSE) and seen.local:
             if action.kind is Kind.FENCE:
                 # Known before it is done: whatever ends this program in between, somebody lifts the fence.
-                self._remember_fence(action, fenced=True)
+                self._remember(action, fenced=True)
+            if action.kind in STARTS:
+                self._remember(action, intended=action.group)
             carry_out(action, database)
             if action.kind is Kind.UNFENCE:
-                self._remember_fence(action, fenced=False)
+                self._remember(action, fenced=False)
+            self._beginning = action.kind is Kind.BOOTSTRAP
             if action.kind in STARTS:
                 # Another life of the group: its claim is to be marked done, its accounts to be looked at.
                 self._completed, self._slow_log, self._reconciled = False, None, ()
@@ -178,8 +187,9 @@ class Group:
             store.complete(store.read())
             self._completed = True
 
-    def _remember_fence(self, action: Action, *, fenced: bool) -> None:
-        self._fenced = fenced
+    def _remember(self, action: Action, *, fenced: bool | None = None, intended: str | None = None) -> None:
+        self._fenced = self._fenced if fenced is None else fenced
+        self._intended = self._intended if intended is None else intended
         self._tell(action, again=True)
 
     def _tell(self, action: Action, *, again: bool = False) -> None:
@@ -191,16 +201,8 @@ class Group:
             log.log(logging.WARNING if action.kind is Kind.REFUSE else logging.INFO, "%s", said)
         self._last = said
         at = datetime.now(UTC).isoformat(timespec="seconds")
-        write(STATE, {"action": action.kind.value, "reason": action.reason, "at": at, "fenced": self._fenced})
-
-
-def read_state(path: Path = STATE) -> dict[str, object]:
-    """What the daemon last did: {"action", "reason", "at", "fenced"}; empty when it never ran."""
-    try:
-        raw = json.loads(path.read_text())
-    except (OSError, ValueError):
-        return {}
-    return raw if isinstance(raw, dict) else {}
+        told = {"action": action.kind.value, "reason": action.reason, "at": at}
+        write(STATE, told | {"fenced": self._fenced, "intended": self._intended})
 
 
 def write_view(view: View, path: Path = VIEW_PATH) -> None:

@@ -21,10 +21,15 @@ Why at most one group can be led at a time
 4. *A lone group is not writable.* A primary whose group is smaller than the majority of the configured members is
    fenced (super_read_only). Should a second group ever exist, at most one of them has a majority of the configured
    members; the other leaves and joins it, and Group Replication itself refuses what has diverged.
-5. *A number is never given twice.* Each claim names a UUID that was never used, and the group that it begins gives that
+5. *Nobody begins a group by joining one.* When all whom a member joins are lost before it has a view, Group Replication
+   leaves it as primary, alone, of a group of the same name with the data that it came with (docs/adr/0020). So each
+   member knows the group that it began or came to join by what the ids of its views have in common: it ends its mysqld
+   when it finds itself in another, and nobody joins it there. A first view takes no writes and is not remembered: it
+   would pass for newer than the view of those who hold more.
+6. *A number is never given twice.* Each claim names a UUID that was never used, and the group that it begins gives that
    to its transactions. So what a member holds that the new group did not begin with stays strange to it for ever,
    and such a member is refused for ever (docs/adr/0017).
-6. *Nothing of an old group reaches a new one.* A primary that lost its majority answers that its pending writes
+7. *Nothing of an old group reaches a new one.* A primary that lost its majority answers that its pending writes
    failed, yet its mysqld may still hold their messages, and would send them to the next group that it enters: a group
    that has given the same keys to other rows then fails on every member, and again at each start, since they are in
    its relay logs (docs/adr/0012). So a mysqld whose membership ended with an error, or that could not start one twice,
@@ -91,6 +96,8 @@ class Action:
     """CLAIM: the number to create."""
     group_name: str = ""
     """JOIN and BOOTSTRAP: the group's UUID."""
+    group: str = ""
+    """JOIN: `View.fixed` of the group to join."""
 
 
 @dataclass(frozen=True)
@@ -174,7 +181,7 @@ def decide(seen: Observation) -> Action:
 
 def _group(seen: Observation) -> tuple[DatabaseState, ...]:
     """The answering members of the group to join: of several, the one that reaches most members."""
-    able = [peer for peer in seen.peers.values() if peer.quorate]
+    able = [peer for peer in seen.peers.values() if peer.quorate and peer.meant]
     if not able:
         return ()
     best = max(able, key=_strength)
@@ -187,8 +194,10 @@ def _strength(state: DatabaseState) -> tuple[int, int]:
 
 
 def _online(seen: Observation, local: DatabaseState) -> Action:
+    if not local.meant:
+        return Action(Kind.RESTART, "not in the group that it came to join: members of that may hold what it does not")
     if local.online < seen.majority and local.quorate:
-        rivals = [p for p in seen.peers.values() if p.quorate and seen.me not in p.members]
+        rivals = [p for p in seen.peers.values() if p.quorate and p.meant and seen.me not in p.members]
         if rivals and _strength(max(rivals, key=_strength)) > _strength(local):
             return Action(Kind.LEAVE, f"{max(rivals, key=_strength).server} is in a group with a better claim")
     if not local.is_primary:
@@ -217,6 +226,9 @@ def _join(seen: Observation, local: DatabaseState, group: tuple[DatabaseState, .
     for peer in group:
         theirs |= peer.holds
     errant = local.holds - theirs
+    if errant and max(peer.online for peer in group) < seen.majority:
+        # It has decided nothing yet, and may turn out to be nobody's (rule 5).
+        return Action(Kind.WAIT, f"{group[0].primary} leads too few members to decide, and does not hold {errant}")
     if errant:
         return Action(
             Kind.REFUSE,
@@ -224,8 +236,8 @@ def _join(seen: Observation, local: DatabaseState, group: tuple[DatabaseState, .
             "Save them if they matter, then empty its data directory: it will be cloned",
         )
     seeds = tuple(sorted(members - {seen.me}))
-    name = group[0].group_name
-    return Action(Kind.JOIN, f"joining {', '.join(seeds)}", seeds=seeds, clone=not local.holds, group_name=name)
+    clone, name, fixed = not local.holds, group[0].group_name, group[0].view.fixed
+    return Action(Kind.JOIN, f"joining {', '.join(seeds)}", seeds=seeds, clone=clone, group_name=name, group=fixed)
 
 
 def _outage(seen: Observation, local: DatabaseState) -> Action:

@@ -23,6 +23,7 @@ import pymysql
 
 from .database import Connection, Database, Facts
 from .database_state import DatabaseState, observe, read_view
+from .group_memory import intended
 from .replica_state import ReplicaState, observe_replica
 
 CACHE = 0.1
@@ -56,6 +57,8 @@ def writer(state: DatabaseState, majority: int, steady: bool = True) -> tuple[bo
         return False, f"replica of {state.primary}"
     if state.online < majority:
         return False, f"{state.online} members online, {majority} needed"
+    if not state.meant:
+        return False, "not in the group that it came to join"
     if state.super_read_only:
         return False, "primary is read-only"
     if not steady:
@@ -69,6 +72,8 @@ def reader(state: DatabaseState, majority: int, steady: bool = True) -> tuple[bo
         return False, f"member is {state.member_state}"
     if state.online < majority:
         return False, f"{state.online} members online, {majority} needed"
+    if not state.meant:
+        return False, "not in the group that it came to join"
     if state.lag > LAG_LIMIT:
         return False, f"{state.lag:.1f} s behind the primary"
     if not steady:
@@ -181,7 +186,7 @@ class Probe:
                 database = self._database()
                 if database.read_replica:
                     return observe_replica(self._connection, database)
-                return observe(self._connection, database, read_view())
+                return observe(self._connection, database, read_view(), intended())
             except (pymysql.MySQLError, OSError, ValueError) as error:
                 self._drop(error)
                 if reused and attempt == 1 and not _timed_out(error):

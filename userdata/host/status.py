@@ -12,8 +12,8 @@ from . import state, units
 from .database_state import DatabaseState
 from .floating_address_facts import FACTS
 from .floating_address_status import floating_address_status
-from .group import STATE as GROUP_STATE
-from .group import read_state
+from .group_memory import STATE as GROUP_STATE
+from .group_memory import read_state
 from .identity import Identity
 from .lock import busy
 from .manifest import parse
