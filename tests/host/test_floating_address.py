@@ -201,6 +201,22 @@ def test_a_refused_association_is_not_forgotten_because_looking_works():
     assert (server.status.here, server.status.error) == (True, None)
 
 
+@pytest.mark.parametrize(
+    "error,told", [(DENIED, True), (ConnectTimeoutError(endpoint_url="http://ec2"), False), (OSError("down"), False)]
+)
+def test_who_stands_down_tells_of_a_failed_association_only_when_the_next_would_fail_too(error, told):
+    ec2 = Broken(error)
+    server = Server.of(B, ec2, Clock())
+    server.become_master()
+    server.run(5)
+    assert "AssociateAddress" in server.status.error
+    ec2.error, ec2.location = None, Location("203.0.113.10", "eipalloc-1", A, "i-other")
+    server.hear("BACKUP")
+    server.run(30)
+    assert ("AssociateAddress" in (server.status.error or "")) is told
+    assert "DescribeAddresses" not in (server.status.error or "")
+
+
 @given(st.data())
 def test_once_vrrp_is_quiet_the_address_is_at_its_master(data):
     """Any history of flaps on three servers, with stale answers of the API, ends well."""

@@ -34,6 +34,11 @@ SilenceError = (BotoCoreError, OSError)
 """Nothing answered: this server may be cut off."""
 
 
+def refused(error: Exception) -> bool:
+    """Whether IAM refuses the call: it does so until somebody mends the policy ("Client error codes" of the EC2 API)."""
+    return isinstance(error, ClientError) and error.response["Error"]["Code"] == "UnauthorizedOperation"
+
+
 @dataclass(frozen=True)
 class Location:
     """The address and who has it. The last three are None while nobody has."""

@@ -24,7 +24,7 @@ from dataclasses import dataclass, field
 from typing import Protocol
 from urllib.request import ProxyHandler, build_opener
 
-from .elastic_ip import AnswerError, ElasticIp, Location, SilenceError
+from .elastic_ip import AnswerError, ElasticIp, Location, SilenceError, refused
 from .floating_address_decision import Action, Place, View, Vrrp, bonus, decide, error_pause, retake_pause
 from .floating_address_facts import Facts
 from .floating_address_status import Status, save
@@ -115,6 +115,7 @@ class FloatingAddress:
     _not_before: float = float("-inf")
     _failures: Counter[str] = field(default_factory=Counter)
     _errors: dict[str, str] = field(default_factory=dict)
+    _refused: bool = False
     _silent_since: float | None = None
     _serves: bool = False
     _said: tuple[float, Status | None] = field(default=(float("-inf"), None))
@@ -167,11 +168,20 @@ class FloatingAddress:
             self._next_look = now
             self._answered(TAKE)
         elif state is not Vrrp.MASTER:
-            self.term = None
+            self._stand_down()
         if state is not self._vrrp:
             log.info("VRRP: %s (was %s)", state, self._vrrp)
             self._vrrp = state
             self._next_look = now
+
+    def _stand_down(self) -> None:
+        """Forget a failed attempt, which is not repeated now, and so would be told of until the next term.
+
+        Not so when IAM refuses it: the next term would fail as well, and somebody must mend that before.
+        """
+        if self.term and not self._refused:
+            self._errors.pop(TAKE, None)
+        self.term = None
 
     def _decide(self, now: float) -> Action:
         term = self.term
@@ -240,6 +250,7 @@ class FloatingAddress:
             self.elastic_ip.take()
         except (*AnswerError, *SilenceError) as error:
             self._not_before = self.clock() + self._failed(TAKE, error)
+            self._refused = refused(error)
             # It may have happened all the same; and if it did not, the next attempt must know where the address is.
             term.claimed = True
             self._next_look = min(self._next_look, self._not_before)
