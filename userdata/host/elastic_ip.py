@@ -35,7 +35,7 @@ SilenceError = (BotoCoreError, OSError)
 
 
 def refused(error: Exception) -> bool:
-    """Whether IAM refuses the call: it does so until somebody mends the policy ("Client error codes" of the EC2 API)."""
+    """Whether IAM refuses the call, as it does until somebody mends the policy (EC2 API, "Client error codes")."""
     return isinstance(error, ClientError) and error.response["Error"]["Code"] == "UnauthorizedOperation"
 
 
