@@ -9,6 +9,7 @@ import pytest
 
 from tests.host.states import UUID, gtids, online
 from userdata.host import role_check
+from userdata.host.database_state import View
 from userdata.host.replica_decision import CONNECTING_LIMIT, Kind, Observation, decide
 from userdata.host.replica_state import ReplicaState
 
@@ -72,7 +73,8 @@ def test_it_follows_a_group_that_was_begun_anew(state):
 def test_without_a_healthy_group_it_waits(state):
     minority = online("server-1", "server-1", {"1": "ONLINE", "23": "UNREACHABLE"})
     bare = online("server-1", "server-1", {"1": "ONLINE"}, provisioned=False)
-    for peers in ({}, {"server-1": minority}, {"server-1": bare}):
+    nobodys = online("server-1", "server-1", {"1": "ONLINE"}, last=4, view=View("99:1", ("server-1",)), intended="17")
+    for peers in ({}, {"server-1": minority}, {"server-1": bare}, {"server-1": nobodys}):
         assert decide(Observation(state, peers)).kind is Kind.WAIT
 
 
