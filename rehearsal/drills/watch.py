@@ -17,6 +17,8 @@ from rehearsal.drills.waiting import wait_until
 from rehearsal.shell import RehearsalError, tool_environment
 
 CLIENT_END = 20.0
+TOLD = ("mysql", "tripod-group", "tripod-replica", "tripod-role-check", "tripod-floating-address", "keepalived")
+"""Units whose journals are kept with the record: few lines, and what explains a verdict."""
 KEYS = "SELECT `key` FROM app.entries"
 
 
@@ -85,7 +87,7 @@ def watching(
     Raises RehearsalError when the client does not get going, or does not end.
     """
     directory.mkdir(parents=True, exist_ok=True)
-    watch = Watch(stack, directory)
+    watch, since = Watch(stack, directory), time.time()
     process = _client(stack, watch.requests_file, pace, seconds, patience)
     try:
         with Sampler(stack, directory / "samples.jsonl") as sampler:
@@ -103,6 +105,7 @@ def watching(
             watch.mark("redundancy restored" if restored else "redundancy not restored")
             watch.observe(1)
             _end(process)
+        _keep_journals(stack, directory, since)
         write_lines(directory / "events.jsonl", watch.events)
         keys, gtids = final_state(stack) if restored or stack.whole() else ({}, {})
         watch.record = Record(
@@ -117,6 +120,18 @@ def watching(
         if process.poll() is None:
             process.kill()
             process.wait()
+
+
+def _keep_journals(stack: Stack, directory: Path, since: float) -> None:
+    """journal-SERVER.log of each server, from `since` (seconds of the epoch) on; of one that is off, why it is not."""
+    units = [f"--unit={unit}" for unit in TOLD]
+    for server in stack.topology.servers:
+        try:
+            words = ["journalctl", f"--since=@{since:.0f}", "--output=short-precise", "--no-pager", *units]
+            text = stack.exec(server.name, *words).stdout
+        except RehearsalError as error:
+            text = f"{error}\n"
+        (directory / f"journal-{server.name}.log").write_text(text)
 
 
 def _client(stack: Stack, out: Path, pace: float, seconds: float, patience: float) -> subprocess.Popen[bytes]:

@@ -25,6 +25,9 @@ def one(stack: Stack, name: str, place: Path, safety: str = "", limits: Limits |
 
 
 def verdict_of(watch: Watch, limits: Limits | None = None) -> Verdict:
-    """Of a watch that is over; without limits of time or failures unless some are given."""
+    """Of a watch that is over; without limits of time or failures unless some are given. A bad one shows journals."""
     assert watch.record is not None
-    return judge(watch.record, limits or Limits())
+    verdict = judge(watch.record, limits or Limits())
+    for kept in [] if verdict.passed else sorted(watch.directory.glob("journal-*.log")):
+        print(f"--- {kept.name}", kept.read_text(), sep="\n")
+    return verdict
