@@ -15,13 +15,12 @@ from rehearsal.drills.safety import SAFETY, Safety, repair, switch_everything_on
 from rehearsal.drills.scene import Scene
 from rehearsal.drills.stack import Stack
 from rehearsal.drills.timeline import timeline
-from rehearsal.drills.watch import watching
+from rehearsal.drills.watch import WARM_UP, watching
 from rehearsal.shell import RehearsalError
 
 READY_SECONDS = 240.0
 CONTROL_RESTORED = 60.0
 """A control need not wait long for what will not come; what it must fail for shows before."""
-WARM_UP = 2.0
 BEAT = 1.0
 """Seconds between two looks of a MySQL group at who is silent (xcom_detector.cc). A member that joins sets the beat,
 and a run begins soon after one has joined: without `moment` all runs would break something at the same point of it."""

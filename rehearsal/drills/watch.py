@@ -17,6 +17,7 @@ from rehearsal.drills.waiting import wait_until
 from rehearsal.shell import RehearsalError, tool_environment
 
 CLIENT_END = 20.0
+WARM_UP = 2.0
 TOLD = ("mysql", "tripod-group", "tripod-replica", "tripod-role-check", "tripod-floating-address", "keepalived")
 """Units whose journals are kept with the record: few lines, and what explains a verdict."""
 KEYS = "SELECT `key` FROM app.entries"
@@ -77,7 +78,7 @@ def watching(
     *,
     pace: float = 0.02,
     seconds: float = 1800,
-    warm_up: float = 2,
+    warm_up: float = WARM_UP,
     restored_within: float = 180,
     patience: float = 1.0,
 ) -> Iterator[Watch]:

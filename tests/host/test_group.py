@@ -13,7 +13,7 @@ from tests.host.states import NAMES, offline, online, seen
 from userdata.host import backup_mysqld, backup_replace, group, group_actions
 from userdata.host.database_state import View
 from userdata.host.group_decision import Action, Kind
-from userdata.host.group_memory import intended
+from userdata.host.group_memory import intended, read_state
 from userdata.host.system import Result
 
 FACTS = SimpleNamespace(
@@ -145,7 +145,7 @@ def test_a_member_knows_its_group_also_after_a_new_start(monkeypatch, tmp_path):
         return found
 
     daemon().step()
-    assert (there.done, intended(tmp_path / "state.json")) == ([Kind.JOIN], "17")
+    assert (there.done, intended(read_state(tmp_path / "state.json"))) == ([Kind.JOIN], "17")
     # Whom it joined are gone, and it is alone in a group that nobody began.
     there.local = online("server-1", "server-1", {"1": "ONLINE"}, view=View("99:1", ("server-1",), "server-1"))
     daemon().step()
@@ -157,7 +157,7 @@ def test_a_member_knows_its_group_also_after_a_new_start(monkeypatch, tmp_path):
     found._act(Action(Kind.BOOTSTRAP, "so"), facts, seen(there.local))
     found.step()
     assert there.done[-2:] == [Kind.BOOTSTRAP, Kind.FENCE]
-    assert intended(tmp_path / "state.json") == "99"
+    assert intended(read_state(tmp_path / "state.json")) == "99"
     assert not kept
 
 

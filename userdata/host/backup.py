@@ -21,7 +21,7 @@ from .backup_plan import Backup
 from .backup_store import BackupError, Store, Stored
 from .database import Connection, Database
 from .database_state import View, observe
-from .group_memory import intended
+from .group_memory import intended, read_state
 
 # A clone of a full data volume at a slow volume's pace takes hours.
 CLONE_SECONDS = 6 * 3600.0
@@ -110,8 +110,8 @@ def _require_member(database: Database) -> None:
     A copy of that would be the newest backup, from which every restore begins.
     """
     with Connection(seconds=30) as connection:
-        state = observe(connection, database, View(), intended())
-    if not (state.quorate and state.meant):
+        state = observe(connection, database, View(), intended(read_state()))
+    if not state.sound:
         raise BackupError(
             f"the database of {database.server} is {state.member_state} and reaches no majority of its group, so its "
             f"data need not be the stack's; make the backup on a member that is ONLINE (--server)"

@@ -122,6 +122,11 @@ class DatabaseState:
         return self.intended == self.view.fixed or not (self.intended or self.view.first)
 
     @property
+    def sound(self) -> bool:
+        """Whether its group is one to join, to follow and to copy: it can decide, and is the one that was meant."""
+        return self.quorate and self.meant
+
+    @property
     def holds(self) -> GtidSet:
         """Every transaction that it has on disk."""
         return GtidSet() if self.damaged else self.executed | self.received

@@ -22,7 +22,7 @@ def database_status() -> dict[str, Any] | None:
     try:
         database = Database.load()
         with Connection() as connection:
-            state = observe(connection, database, read_view(), intended())
+            state = observe(connection, database, read_view(), intended(group))
     except (pymysql.MySQLError, OSError, ValueError) as error:
         return {**nothing, "members": 0, "online": 0, "group": said, "problems": [f"MySQL does not answer: {error}"]}
     problems = []

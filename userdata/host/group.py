@@ -50,8 +50,8 @@ class Group:
     def __init__(self, facts: Callable[[], Database]) -> None:
         self._facts = facts
         self._view = read_view()
-        self._fenced = bool(read_state(STATE).get("fenced"))
-        self._intended = intended(STATE)
+        before = read_state(STATE)
+        self._fenced, self._intended = bool(before.get("fenced")), intended(before)
         self._beginning = False
         self._mysqld = LocalMysqld(log)
         self._store: ParameterStore | None = None

@@ -181,7 +181,7 @@ def decide(seen: Observation) -> Action:
 
 def _group(seen: Observation) -> tuple[DatabaseState, ...]:
     """The answering members of the group to join: of several, the one that reaches most members."""
-    able = [peer for peer in seen.peers.values() if peer.quorate and peer.meant]
+    able = [peer for peer in seen.peers.values() if peer.sound]
     if not able:
         return ()
     best = max(able, key=_strength)
@@ -197,7 +197,7 @@ def _online(seen: Observation, local: DatabaseState) -> Action:
     if not local.meant:
         return Action(Kind.RESTART, "not in the group that it came to join: members of that may hold what it does not")
     if local.online < seen.majority and local.quorate:
-        rivals = [p for p in seen.peers.values() if p.quorate and p.meant and seen.me not in p.members]
+        rivals = [p for p in seen.peers.values() if p.sound and seen.me not in p.members]
         if rivals and _strength(max(rivals, key=_strength)) > _strength(local):
             return Action(Kind.LEAVE, f"{max(rivals, key=_strength).server} is in a group with a better claim")
     if not local.is_primary:

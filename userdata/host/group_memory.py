@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 
 STATE = Path("/run/tripod-group/state.json")
@@ -18,6 +19,6 @@ def read_state(path: Path = STATE) -> dict[str, object]:
     return raw if isinstance(raw, dict) else {}
 
 
-def intended(path: Path = STATE) -> str:
-    """`DatabaseState.intended`, empty when the daemon never ran."""
-    return str(read_state(path).get("intended", ""))
+def intended(state: Mapping[str, object]) -> str:
+    """`DatabaseState.intended` as such a state has it, empty when the daemon never ran."""
+    return str(state.get("intended", ""))

@@ -70,7 +70,7 @@ def decide(seen: Observation) -> Action:
         return Action(Kind.WAIT, "mysql.service is being stopped")
     if not local.super_read_only:
         return Action(Kind.FENCE, "super_read_only was off: a read replica takes no write")
-    group = [peer for peer in (seen.peers or {}).values() if peer.quorate and peer.meant and peer.provisioned]
+    group = [peer for peer in (seen.peers or {}).values() if peer.sound and peer.provisioned]
     if group:
         errant = (seen.settled if local.running else local.holds) - _held(group)
         if errant:

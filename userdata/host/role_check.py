@@ -23,7 +23,7 @@ import pymysql
 
 from .database import Connection, Database, Facts
 from .database_state import DatabaseState, observe, read_view
-from .group_memory import intended
+from .group_memory import intended, read_state
 from .replica_state import ReplicaState, observe_replica
 
 CACHE = 0.1
@@ -186,7 +186,7 @@ class Probe:
                 database = self._database()
                 if database.read_replica:
                     return observe_replica(self._connection, database)
-                return observe(self._connection, database, read_view(), intended())
+                return observe(self._connection, database, read_view(), intended(read_state()))
             except (pymysql.MySQLError, OSError, ValueError) as error:
                 self._drop(error)
                 if reused and attempt == 1 and not _timed_out(error):
